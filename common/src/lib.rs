@@ -1,0 +1,12 @@
+//! What issuer and verifier agree on. Outside [`runtime`]: no async, no store, no sockets, no ambient time.
+
+pub mod clock;
+pub mod encoding;
+pub mod key_id;
+pub mod organisation_id;
+pub mod project_id;
+pub mod proto;
+pub mod revocation;
+pub mod timestamp;
+pub mod token;
+pub mod token_id;

@@ -1,0 +1,3 @@
+//! The revocation log: rules, entries, signed heads, the set that verifiers ask. Pure: no clock, no store, no socket.
+
+pub mod cursor;

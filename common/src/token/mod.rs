@@ -1,0 +1,3 @@
+//! What a token says, and the rules about it. Pure: no clock, no key, no encoding.
+
+pub mod kind;
