@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = ["token", "project", "issuer", "revocation", "trust", "verifier"]
         .map(|name| root.join(format!("ipms/token/v1/{name}.proto")));
     let descriptors = protox::compile(&files, [&root])?;
-    let out = PathBuf::from(env::var("OUT_DIR")?).join("ipms_token_v1.bin");
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?).join("ipms_token_v1.bin");
     fs::write(out, descriptors.encode_to_vec())?;
     tonic_prost_build::configure().bytes(".ipms.token.v1").compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=../proto");

@@ -37,7 +37,11 @@ impl FromStr for OrganisationId {
             digits += 1;
         }
         // The nil UUID stands for nobody, and a missing field must not become somebody.
-        if digits == 32 && text.len() == 36 && bytes != [0; 16] { Ok(Self(bytes)) } else { Err(InvalidOrganisationId) }
+        if digits == 32 && text.len() == 36 && bytes != [0; 16] {
+            Ok(Self(bytes))
+        } else {
+            Err(InvalidOrganisationId)
+        }
     }
 }
 

@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The verifier: validates tokens from memory, beside every component that uses them.
+
+pub mod adapters;

@@ -1,0 +1,3 @@
+//! Disks and sockets. Decides nothing about tokens.
+
+pub mod framed_file;
