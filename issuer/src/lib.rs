@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The issuer: signs tokens, keeps projects, the ledger and the revocation log.
+
+pub mod domain;

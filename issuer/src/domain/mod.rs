@@ -1,0 +1,3 @@
+//! What may be issued and what is promised. Never awaits; knows no transport and no store.
+
+pub mod followers;
