@@ -1,4 +1,4 @@
-//! What issuer and verifier agree on. Outside [`runtime`]: no async, no store, no sockets, no ambient time.
+//! What issuer and verifier agree on. No async, no store, no sockets, no ambient time.
 
 pub mod clock;
 pub mod encoding;
