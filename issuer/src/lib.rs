@@ -1,3 +1,4 @@
 //! The issuer: signs tokens, keeps projects, the ledger and the revocation log.
 
+pub mod adapters;
 pub mod domain;
