@@ -1,3 +1,4 @@
 //! The verifier: validates tokens from memory, beside every component that uses them.
 
 pub mod adapters;
+pub mod domain;

@@ -1,0 +1,3 @@
+//! What a verifier knows and how it judges. Never awaits; knows no transport, no disk, no socket.
+
+pub mod cache;
