@@ -1,3 +1,5 @@
 //! What may be issued and what is promised. Never awaits; knows no transport and no store.
 
+pub mod approval;
 pub mod followers;
+pub mod order;
