@@ -4,6 +4,7 @@ pub mod clock;
 pub mod encoding;
 pub mod key_id;
 pub mod organisation_id;
+pub mod project;
 pub mod project_id;
 pub mod proto;
 pub mod revocation;
