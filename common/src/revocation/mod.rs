@@ -1,3 +1,4 @@
 //! The revocation log: rules, entries, signed heads, the set that verifiers ask. Pure: no clock, no store, no socket.
 
 pub mod cursor;
+pub mod lease;
