@@ -69,34 +69,62 @@ impl Clock for SystemClock {
 
 /// A clock whose hands a test turns.
 #[derive(Debug)]
-pub struct ManualClock(std::sync::Mutex<Now>);
+pub struct ManualClock(std::sync::Mutex<Hands>);
+
+/// Finer than a reading, so that many small steps add up.
+#[derive(Debug)]
+struct Hands {
+    wall: Duration,
+    boot: BootInstant,
+}
 
 impl ManualClock {
     /// Stands still at `now`.
     pub const fn new(now: Now) -> Self {
-        Self(std::sync::Mutex::new(now))
+        Self(std::sync::Mutex::new(Hands { wall: Duration::from_secs(now.wall.seconds()), boot: now.boot }))
     }
 
     /// Turns both hands forward.
     pub fn advance(&self, span: Duration) {
-        self.change(|now| {
-            now.wall = now.wall.plus(span);
-            now.boot = now.boot.plus(span);
-        });
+        let mut hands = self.hands();
+        hands.wall = hands.wall.saturating_add(span);
+        hands.boot = hands.boot.plus(span);
     }
 
     /// Steps the wall clock only, in either direction.
     pub fn set_wall(&self, wall: Timestamp) {
-        self.change(|now| now.wall = wall);
+        self.hands().wall = Duration::from_secs(wall.seconds());
     }
 
-    fn change(&self, turn: impl FnOnce(&mut Now)) {
-        turn(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    fn hands(&self) -> std::sync::MutexGuard<'_, Hands> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Now {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        let hands = self.hands();
+        Now { wall: Timestamp::EPOCH.plus(hands.wall), boot: hands.boot }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_steps_of_the_manual_clock_add_up_on_both_hands() {
+        let clock = ManualClock::new(Now { wall: Timestamp::EPOCH, boot: BootInstant::default() });
+        for _ in 0..10 {
+            clock.advance(Duration::from_millis(250));
+        }
+        let now = clock.now();
+        assert_eq!((now.wall.seconds(), now.boot.since_boot()), (2, Duration::from_millis(2_500)));
+    }
+
+    #[test]
+    fn the_boot_clock_never_goes_back() {
+        let (earlier, later) = (SystemClock.now(), SystemClock.now());
+        assert!(later.boot >= earlier.boot && earlier.boot > BootInstant::default());
     }
 }
