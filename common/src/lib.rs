@@ -2,12 +2,16 @@
 
 pub mod clock;
 pub mod encoding;
+pub mod jws;
 pub mod key_id;
+pub mod keys;
 pub mod organisation_id;
 pub mod project;
 pub mod project_id;
 pub mod proto;
 pub mod revocation;
+mod strict_json;
 pub mod timestamp;
 pub mod token;
 pub mod token_id;
+pub mod verification;

@@ -1,6 +1,8 @@
-//! What a token says, and the rules about it. Pure: no clock, no key, no encoding.
+//! What a token says, and the rules about it. Pure: no clock, no key.
 
+pub mod claims;
 pub mod kind;
 pub mod limits;
+pub mod rules;
 
 pub use limits::{Limits, TypeLimit};
