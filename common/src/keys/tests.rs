@@ -113,3 +113,18 @@ fn published_pkcs1_vectors_are_judged_as_published() {
     }
     assert!(judged > 100, "{judged}");
 }
+
+#[test]
+fn a_generated_key_has_3072_bits_signs_and_can_be_kept_encrypted() {
+    let mut rng: rand::rngs::StdRng = rand::SeedableRng::seed_from_u64(7);
+    let pem = generate(&mut rng).unwrap();
+    let key = SigningKey::from_pem(&pem, Algorithm::Ps256).unwrap();
+    let signature = key.sign(b"head\0", b"message").unwrap();
+    assert_eq!(signature.len() * 8, GENERATED_BITS);
+    assert_eq!(key.public().verify(b"head\0", b"message", &signature), Ok(()));
+    let private = rsa::PrivateKey::from_pkcs8_pem(&pem).unwrap();
+    let sealed = private.to_pkcs8_encrypted_pem(b"password", LineEnding::LF).unwrap();
+    let opened = |password| SigningKey::from_encrypted_pem(&sealed, password, Algorithm::Ps256);
+    assert_eq!(opened(b"password").unwrap().public().id(), key.public().id());
+    assert_eq!(opened(b"passw0rd").unwrap_err(), InvalidKey::Unreadable);
+}
