@@ -1,6 +1,7 @@
 //! What issuer and verifier agree on. No async, no store, no sockets, no ambient time.
 
 pub mod clock;
+pub mod convert;
 pub mod encoding;
 pub mod jws;
 pub mod key_id;
