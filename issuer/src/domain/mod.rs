@@ -5,3 +5,4 @@ pub mod draft;
 pub mod followers;
 pub mod order;
 pub mod policy;
+pub mod project_rules;
