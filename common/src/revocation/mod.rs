@@ -1,4 +1,7 @@
 //! The revocation log: rules, entries, signed heads, the set that verifiers ask. Pure: no clock, no store, no socket.
 
 pub mod cursor;
+pub mod entry;
 pub mod lease;
+pub mod rule;
+mod wire;
