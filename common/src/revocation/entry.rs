@@ -138,7 +138,9 @@ impl Entry {
                 let mut carried: Vec<Cursor> = Vec::new();
                 while !reader.is_empty() {
                     let next = read_cursor(&mut reader)?;
-                    if next.epoch >= cursor.epoch || carried.last().is_some_and(|last| last.epoch >= next.epoch) {
+                    if next.epoch >= cursor.epoch
+                        || carried.last().is_some_and(|last| last.epoch >= next.epoch)
+                    {
                         return Err(EntryError::BadField);
                     }
                     carried.push(next);
@@ -158,7 +160,11 @@ impl Entry {
             }
             _ => return Err(EntryError::UnknownKind),
         };
-        if reader.is_empty() { Ok(Self { cursor, recorded_at, expires_at, body }) } else { Err(EntryError::Trailing) }
+        if reader.is_empty() {
+            Ok(Self { cursor, recorded_at, expires_at, body })
+        } else {
+            Err(EntryError::Trailing)
+        }
     }
 
     /// The chain's next link: SHA-256(`previous` ‖ canonical bytes).

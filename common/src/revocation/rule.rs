@@ -5,10 +5,7 @@ use super::{
     wire::{Reader, Short},
 };
 use crate::{
-    key_id::KeyId,
-    organisation_id::OrganisationId,
-    project_id::ProjectId,
-    token::kind::TokenType,
+    key_id::KeyId, organisation_id::OrganisationId, project_id::ProjectId, token::kind::TokenType,
     token_id::TokenId,
 };
 

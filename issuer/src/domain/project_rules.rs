@@ -3,7 +3,10 @@
 use common::{
     organisation_id::OrganisationId,
     project::{Collaborator, Method, Project, ProjectConfiguration},
+    project_id::ProjectId,
+    revocation::rule::Scope,
     timestamp::Timestamp,
+    token::kind::TokenType,
 };
 
 /// A project after a change, and what the change withdraws. Both belong in one atomic step.
@@ -25,6 +28,30 @@ pub enum Withdrawal {
     Collaborator(OrganisationId),
     /// All tokens of the project, and every secondary token whose source it is.
     Everything,
+}
+
+impl Withdrawal {
+    /// The scopes to append to the revocation log, in the same atomic step as the change of `project` (rule 11).
+    pub fn scopes(&self, project: &ProjectId) -> Vec<Scope> {
+        let of = || Some(project.clone());
+        match *self {
+            Self::CanReverse(organisation) => vec![Scope {
+                token_type: Some(TokenType::Reverse),
+                project: of(),
+                organisation: Some(organisation),
+                ..Scope::default()
+            }],
+            Self::Collaborator(organisation) => vec![
+                Scope { project: of(), organisation: Some(organisation), ..Scope::default() },
+                Scope { source_project: of(), source_organisation: Some(organisation), ..Scope::default() },
+                Scope { source_project: of(), organisation: Some(organisation), ..Scope::default() },
+            ],
+            Self::Everything => vec![
+                Scope { project: of(), ..Scope::default() },
+                Scope { source_project: of(), ..Scope::default() },
+            ],
+        }
+    }
 }
 
 /// Replaces the collaborators: sorted by organisation, each once, never the owner.
@@ -83,7 +110,12 @@ pub struct ClosedProject;
 
 #[cfg(test)]
 mod tests {
-    use common::project::{Alphabet, OutputFormat, Retention, Treatment};
+    use common::{
+        key_id::KeyId,
+        project::{Alphabet, OutputFormat, Retention, Treatment},
+        revocation::{cursor::Cursor, rule::Subject},
+        token_id::TokenId,
+    };
 
     use super::*;
 
@@ -123,6 +155,50 @@ mod tests {
         assert_eq!((change.project.version, change.withdrawn), (2, vec![Withdrawal::Everything]));
         assert_eq!(close(&change.project, Timestamp::MAX), None);
         assert_eq!(set_collaborators(&change.project, Vec::new()), Err(ClosedProject));
+    }
+
+    /// Which of these tokens a withdrawal hits: (type, project, organisation, source).
+    #[test]
+    fn rule_11_a_withdrawal_hits_the_tokens_of_the_permission_and_no_others() {
+        let (p, other): (ProjectId, ProjectId) = ("p".parse().unwrap(), "other".parse().unwrap());
+        let (gone, stays) = (OrganisationId::from_bytes([2; 16]), OrganisationId::from_bytes([3; 16]));
+        let (plain, reverse, second) =
+            (TokenType::Pseudonymisation, TokenType::Reverse, TokenType::Secondary);
+        for (kind, project, organisation, source, [can_reverse, collaborator, everything]) in [
+            (plain, &p, gone, None, [false, true, true]),
+            (reverse, &p, gone, None, [true, true, true]),
+            (reverse, &p, stays, None, [false, false, true]),
+            (reverse, &other, gone, None, [false, false, false]),
+            (second, &other, stays, Some((&p, gone)), [false, true, true]),
+            (second, &other, gone, Some((&p, stays)), [false, true, true]),
+            (second, &other, stays, Some((&p, stays)), [false, false, true]),
+            (second, &p, gone, Some((&other, gone)), [false, true, true]),
+            (second, &p, stays, Some((&other, gone)), [false, false, true]),
+            (second, &other, gone, Some((&other, gone)), [false, false, false]),
+        ] {
+            let subject = Subject {
+                id: TokenId::from_bytes([0; 16]),
+                key: KeyId::from_bytes([0; 32]),
+                token_type: kind,
+                project,
+                organisation,
+                source,
+                recorded: Cursor::ZERO,
+            };
+            for (withdrawal, hit) in [
+                (Withdrawal::CanReverse(gone), can_reverse),
+                (Withdrawal::Collaborator(gone), collaborator),
+                (Withdrawal::Everything, everything),
+            ] {
+                let scopes = withdrawal.scopes(&p);
+                assert!(scopes.iter().all(Scope::is_in_use), "{withdrawal:?}");
+                assert_eq!(
+                    scopes.iter().any(|s| s.matches(&subject)),
+                    hit,
+                    "{withdrawal:?} {kind} {project}"
+                );
+            }
+        }
     }
 
     #[test]

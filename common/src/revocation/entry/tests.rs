@@ -69,7 +69,8 @@ fn a_rule_hits_every_token_recorded_before_it_and_none_recorded_after() {
 
 #[test]
 fn the_chain_tells_another_previous_hash_and_another_entry_apart() {
-    let (one, two) = (entry(Rule::Token(TokenId::from_bytes([1; 16]))), entry(Rule::Token(TokenId::from_bytes([2; 16]))));
+    let (one, two) =
+        (entry(Rule::Token(TokenId::from_bytes([1; 16]))), entry(Rule::Token(TokenId::from_bytes([2; 16]))));
     assert_ne!(one.link(&[0; 32]), two.link(&[0; 32]));
     assert_ne!(one.link(&[0; 32]), one.link(&[1; 32]));
 }
