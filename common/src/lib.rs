@@ -12,6 +12,7 @@ pub mod project_id;
 pub mod proto;
 pub mod revocation;
 mod strict_json;
+pub mod runtime;
 pub mod timestamp;
 pub mod token;
 pub mod token_id;
