@@ -1,3 +1,4 @@
 //! Disks, threads and stores behind the ports. Decides nothing about tokens.
 
+pub mod audit_file;
 pub mod signing_pool;
