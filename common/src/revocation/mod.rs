@@ -4,4 +4,5 @@ pub mod cursor;
 pub mod entry;
 pub mod lease;
 pub mod rule;
+pub mod set;
 mod wire;

@@ -1,0 +1,239 @@
+//! What a verifier asks on every call: is this token revoked? Only ever added to; no log order, no time.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::{
+    cursor::Cursor,
+    entry::{Body, Entry},
+    rule::{MASKS, Rule, Subject, projected},
+};
+use crate::{key_id::KeyId, token_id::TokenId};
+
+/// Shards of the token map: one per value of an id's first byte, which is random.
+const SHARDS: usize = 256;
+
+type Shard = HashMap<[u8; 16], u32, RandomState>;
+
+/// By canonical bytes: the latest cut, and the sequence of the last entry that said so.
+type Scopes = HashMap<Box<[u8]>, (Cursor, u64), RandomState>;
+
+/// The live rules of one epoch, by exact key. Cloning shares every shard; inserting copies only the shard it touches.
+#[derive(Clone, Debug)]
+pub struct Set {
+    epoch: u64,
+    tokens: Arc<[Arc<Shard>]>,
+    keys: Arc<HashMap<KeyId, u64, RandomState>>,
+    scopes: Arc<Scopes>,
+}
+
+impl Set {
+    /// Holds nothing of `epoch` yet.
+    pub fn new(epoch: u64) -> Self {
+        Self {
+            epoch,
+            tokens: (0..SHARDS).map(|_| Arc::default()).collect(),
+            keys: Arc::default(),
+            scopes: Arc::default(),
+        }
+    }
+
+    /// Adds what the entry revokes; a scope keeps its latest cut.
+    ///
+    /// # Errors
+    /// [`SetError`], and then nothing has changed: the entry would never have taken effect.
+    pub fn insert(&mut self, entry: &Entry) -> Result<(), SetError> {
+        if entry.cursor.epoch != self.epoch {
+            return Err(SetError::OtherEpoch);
+        }
+        let sequence = entry.cursor.sequence;
+        let Body::Rule { rule, cut, .. } = &entry.body else { return Ok(()) };
+        match rule {
+            Rule::Token(id) => {
+                // Past u32 the value stays at the top: such an id is never trimmed, which errs to refusing.
+                let short = u32::try_from(sequence).unwrap_or(u32::MAX);
+                if let Some(shard) = Arc::make_mut(&mut self.tokens).get_mut(shard_of(id)) {
+                    let held = Arc::make_mut(shard).entry(*id.as_bytes()).or_insert(short);
+                    *held = short.max(*held);
+                }
+            }
+            Rule::Key(key) => {
+                let held = Arc::make_mut(&mut self.keys).entry(*key).or_insert(sequence);
+                *held = sequence.max(*held);
+            }
+            Rule::Scope(scope) if scope.is_in_use() => {
+                let scopes = Arc::make_mut(&mut self.scopes);
+                let held = scopes.entry(scope.canonical().into_boxed_slice()).or_insert((*cut, sequence));
+                *held = (held.0.max(*cut), held.1.max(sequence));
+            }
+            Rule::Scope(_) => return Err(SetError::UnusedMask),
+        }
+        Ok(())
+    }
+
+    /// The cursor of a rule that hits the token, or `None`. Always the same number of look-ups at most: one for the id,
+    /// one for the key, one for each of [`MASKS`].
+    pub fn standing(&self, subject: &Subject<'_>) -> Option<Cursor> {
+        let token = self.tokens.get(shard_of(&subject.id)).and_then(|shard| shard.get(subject.id.as_bytes()));
+        if let Some(sequence) = token {
+            return Some(Cursor::new(self.epoch, u64::from(*sequence)));
+        }
+        if let Some(sequence) = self.keys.get(&subject.key) {
+            return Some(Cursor::new(self.epoch, *sequence));
+        }
+        MASKS.into_iter().filter_map(|mask| projected(subject, mask)).find_map(|key| {
+            let (cut, sequence) = self.scopes.get(key.as_slice())?;
+            (subject.recorded < *cut).then_some(Cursor::new(self.epoch, *sequence))
+        })
+    }
+
+    /// Without what only entries up to `base` (inclusive) said. The caller has checked that these have expired.
+    #[must_use]
+    pub fn trimmed(&self, base: u64) -> Self {
+        let shard = |shard: &Arc<Shard>| {
+            let short = u32::try_from(base).unwrap_or(u32::MAX - 1);
+            Arc::new(shard.iter().filter(|(_, s)| **s > short).map(|(id, s)| (*id, *s)).collect())
+        };
+        Self {
+            epoch: self.epoch,
+            tokens: self.tokens.iter().map(shard).collect(),
+            keys: Arc::new(self.keys.iter().filter(|(_, s)| **s > base).map(|(k, s)| (*k, *s)).collect()),
+            scopes: Arc::new(
+                self.scopes.iter().filter(|(_, v)| v.1 > base).map(|(k, v)| (k.clone(), *v)).collect(),
+            ),
+        }
+    }
+
+    /// Bytes that the map of token ids has allocated.
+    pub fn token_bytes(&self) -> usize {
+        self.tokens.iter().map(|shard| shard.allocation_size()).sum()
+    }
+}
+
+fn shard_of(id: &TokenId) -> usize {
+    usize::from(id.as_bytes()[0])
+}
+
+/// Why an entry was not taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SetError {
+    /// It belongs to another epoch.
+    #[error("an entry of another epoch")]
+    OtherEpoch,
+    /// Its scope names a combination of fields that no verifier looks up.
+    #[error("a scope with a combination of fields that is not in use")]
+    UnusedMask,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        organisation_id::OrganisationId,
+        project_id::ProjectId,
+        revocation::{entry::Reason, rule::Scope},
+        timestamp::Timestamp,
+        token::kind::TokenType,
+    };
+
+    fn entry(sequence: u64, rule: Rule) -> Entry {
+        let cursor = Cursor::new(1, sequence);
+        let body = Body::Rule { rule, reason: Reason::Operator, cut: cursor, project: None };
+        Entry { cursor, recorded_at: Timestamp::EPOCH, expires_at: Timestamp::MAX, body }
+    }
+
+    fn project(n: u8) -> ProjectId {
+        format!("p{n}").parse().unwrap()
+    }
+
+    fn rule(kind: u8, a: u8, b: u8) -> Rule {
+        let organisation = |n| OrganisationId::from_bytes([n; 16]);
+        match (kind, MASKS.get(usize::from(kind) % MASKS.len())) {
+            (0, _) => Rule::Token(TokenId::from_bytes([a; 16])),
+            (1, _) => Rule::Key(KeyId::from_bytes([a; 32])),
+            (_, mask) => {
+                let mask = mask.copied().unwrap_or(0);
+                Rule::Scope(Scope {
+                    token_type: (mask & 1 != 0).then_some(TokenType::Reverse),
+                    project: (mask & 2 != 0).then(|| project(a)),
+                    organisation: (mask & 4 != 0).then(|| organisation(b)),
+                    source_project: (mask & 8 != 0).then(|| project(a)),
+                    source_organisation: (mask & 16 != 0).then(|| organisation(b)),
+                })
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rules_are_kept_by_exact_key_and_agree_with_a_naive_list(
+            rules in prop::collection::vec((0_u8..13, 0_u8..3, 0_u8..3), 0..12),
+            (id, a, b, source, recorded) in (0_u8..4, 0_u8..4, 0_u8..4, any::<bool>(), 0_u64..14),
+        ) {
+            let (own, other) = (project(a), project(b));
+            let subject = Subject {
+                id: TokenId::from_bytes([id; 16]),
+                key: KeyId::from_bytes([id + 1; 32]),
+                token_type: if source { TokenType::Secondary } else { TokenType::Reverse },
+                project: &own,
+                organisation: OrganisationId::from_bytes([b; 16]),
+                source: source.then_some((&other, OrganisationId::from_bytes([a; 16]))),
+                recorded: Cursor::new(1, recorded),
+            };
+            let mut set = Set::new(1);
+            let mut naive = false;
+            for (sequence, (kind, a, b)) in (1..).zip(rules) {
+                let rule = rule(kind, a, b);
+                naive |= rule.hits(&subject, Cursor::new(1, sequence));
+                set.insert(&entry(sequence, rule)).unwrap();
+            }
+            prop_assert_eq!(set.standing(&subject).is_some(), naive);
+        }
+    }
+
+    #[test]
+    fn what_is_trimmed_is_what_only_older_entries_said() {
+        let mut set = Set::new(1);
+        for (sequence, id) in [(1, 1), (2, 2), (3, 1)] {
+            set.insert(&entry(sequence, Rule::Token(TokenId::from_bytes([id; 16])))).unwrap();
+        }
+        let before = set.clone();
+        let trimmed = set.trimmed(2);
+        let holds = |set: &Set, id| {
+            let (own, organisation) = (project(0), OrganisationId::from_bytes([1; 16]));
+            let (key, recorded) = (KeyId::from_bytes([9; 32]), Cursor::new(1, 3));
+            let id = TokenId::from_bytes([id; 16]);
+            let token_type = TokenType::Reverse;
+            set.standing(&Subject {
+                id,
+                key,
+                token_type,
+                project: &own,
+                organisation,
+                source: None,
+                recorded,
+            })
+        };
+        assert_eq!((holds(&trimmed, 1), holds(&trimmed, 2)), (Some(Cursor::new(1, 3)), None));
+        assert_eq!(
+            holds(&before, 2),
+            Some(Cursor::new(1, 2)),
+            "a reader of the older view sees the older view"
+        );
+    }
+
+    #[test]
+    fn a_million_ids_fit_in_64_mebibytes() {
+        let mut set = Set::new(1);
+        for n in 0..1_000_000_u64 {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+            set.insert(&entry(n + 1, Rule::Token(TokenId::from_bytes(id)))).unwrap();
+        }
+        assert!(set.token_bytes() <= 64 << 20, "{}", set.token_bytes());
+    }
+}
