@@ -2,6 +2,7 @@
 
 pub mod cursor;
 pub mod entry;
+pub mod head;
 pub mod lease;
 pub mod rule;
 pub mod set;
