@@ -93,7 +93,7 @@ impl FramedFile {
     ///
     /// # Errors
     ///
-    /// The old file stands when this fails.
+    /// The old file stands when this fails; or the new one, broken, when only its name could not be made durable.
     pub fn replace(&mut self, fill: impl FnOnce(&mut Filler<'_>) -> io::Result<()>) -> io::Result<()> {
         let beside = self.path.with_added_extension("new");
         let new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
@@ -105,10 +105,11 @@ impl FramedFile {
         drop(writer);
         new.sync_all()?;
         std::fs::rename(&beside, &self.path)?;
-        sync_folder(&self.path)?;
+        // From here on the name means the new file: what is appended to the old one would be lost at the next start.
         self.file = new;
-        self.broken = false;
-        Ok(())
+        let named = sync_folder(&self.path);
+        self.broken = named.is_err();
+        named
     }
 
     /// Bytes in the file.
