@@ -3,6 +3,9 @@
 pub mod approval;
 pub mod draft;
 pub mod followers;
+pub mod ledger;
 pub mod order;
 pub mod policy;
+pub mod policy_record;
+pub mod ports;
 pub mod project_rules;
