@@ -17,4 +17,5 @@ mod strict_json;
 pub mod timestamp;
 pub mod token;
 pub mod token_id;
+pub mod trust;
 pub mod verification;

@@ -14,6 +14,10 @@ pub(crate) fn pem(number: usize) -> &'static str {
     KEYS[number].get_or_init(|| pem_of(KeySize::Rsa2048))
 }
 
+pub(crate) fn signing_key(number: usize, algorithm: Algorithm) -> SigningKey {
+    SigningKey::from_pem(pem(number), algorithm).unwrap()
+}
+
 fn pem_of(size: KeySize) -> Zeroizing<String> {
     let der = KeyPair::generate(size).unwrap().as_der().unwrap();
     rsa::PrivateKey::from_pkcs8_der(der.as_ref()).unwrap().to_pkcs8_pem(LineEnding::LF).unwrap()

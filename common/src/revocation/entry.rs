@@ -169,13 +169,18 @@ impl Entry {
 
     /// The chain's next link: SHA-256(`previous` ‖ canonical bytes).
     pub fn link(&self, previous: &Hash) -> Hash {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(previous);
-        context.update(&self.canonical());
-        let mut hash = [0; 32];
-        hash.copy_from_slice(context.finish().as_ref());
-        hash
+        link(previous, &self.canonical())
     }
+}
+
+/// [`Entry::link`] of the entry whose canonical bytes these are.
+pub(super) fn link(previous: &Hash, canonical: &[u8]) -> Hash {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(previous);
+    context.update(canonical);
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
 }
 
 /// Packs a run: each entry behind its length in two bytes.
@@ -194,13 +199,22 @@ pub fn pack(entries: &[Entry]) -> Vec<u8> {
 /// # Errors
 /// Those of [`Entry::decode`], and [`EntryError::Truncated`] for a cut run.
 pub fn unpack(bytes: &[u8]) -> Result<Vec<Entry>, EntryError> {
+    packed(bytes).map(|bytes| Entry::decode(bytes?)).collect()
+}
+
+/// The canonical bytes of each entry of a packed run. Ends at the first error.
+pub(super) fn packed(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], EntryError>> {
     let mut reader = Reader::new(bytes);
-    let mut entries = Vec::new();
-    while !reader.is_empty() {
-        let length = usize::from(reader.u16()?);
-        entries.push(Entry::decode(reader.take(length)?)?);
-    }
-    Ok(entries)
+    std::iter::from_fn(move || {
+        if reader.is_empty() {
+            return None;
+        }
+        let next = reader.u16().and_then(|length| reader.take(usize::from(length)));
+        if next.is_err() {
+            reader = Reader::new(&[]);
+        }
+        Some(next.map_err(EntryError::from))
+    })
 }
 
 pub(super) fn write_cursor(out: &mut Vec<u8>, cursor: Cursor) {

@@ -4,6 +4,7 @@ pub mod cursor;
 pub mod entry;
 pub mod head;
 pub mod lease;
+pub mod log;
 pub mod rule;
 pub mod set;
-mod wire;
+pub(crate) mod wire;

@@ -1,6 +1,6 @@
 //! What a verifier asks on every call: is this token revoked? Only ever added to; no log order, no time.
 
-use std::sync::Arc;
+use std::{hash::BuildHasher as _, sync::Arc};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -8,11 +8,11 @@ use hashbrown::HashMap;
 use super::{
     cursor::Cursor,
     entry::{Body, Entry},
-    rule::{MASKS, Rule, Subject, projected},
+    rule::{MASKS, Rule, Scope, Subject, projected},
 };
 use crate::{key_id::KeyId, token_id::TokenId};
 
-/// Shards of the token map: one per value of an id's first byte, which is random.
+/// Shards of the token map: one per value of an id's first byte, which is random. As many of the scopes.
 const SHARDS: usize = 256;
 
 type Shard = HashMap<[u8; 16], u32, RandomState>;
@@ -26,7 +26,9 @@ pub struct Set {
     epoch: u64,
     tokens: Arc<[Arc<Shard>]>,
     keys: Arc<HashMap<KeyId, u64, RandomState>>,
-    scopes: Arc<Scopes>,
+    scopes: Arc<[Arc<Scopes>]>,
+    /// Which shard a scope is in.
+    spread: RandomState,
 }
 
 impl Set {
@@ -36,8 +38,14 @@ impl Set {
             epoch,
             tokens: (0..SHARDS).map(|_| Arc::default()).collect(),
             keys: Arc::default(),
-            scopes: Arc::default(),
+            scopes: (0..SHARDS).map(|_| Arc::default()).collect(),
+            spread: RandomState::default(),
         }
+    }
+
+    /// The epoch whose rules these are.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Adds what the entry revokes; a scope keeps its latest cut.
@@ -64,9 +72,12 @@ impl Set {
                 *held = sequence.max(*held);
             }
             Rule::Scope(scope) if scope.is_in_use() => {
-                let scopes = Arc::make_mut(&mut self.scopes);
-                let held = scopes.entry(scope.canonical().into_boxed_slice()).or_insert((*cut, sequence));
-                *held = (held.0.max(*cut), held.1.max(sequence));
+                let key = scope.canonical().into_boxed_slice();
+                let shard = self.shard_of_scope(&key);
+                if let Some(shard) = Arc::make_mut(&mut self.scopes).get_mut(shard) {
+                    let held = Arc::make_mut(shard).entry(key).or_insert((*cut, sequence));
+                    *held = (held.0.max(*cut), held.1.max(sequence));
+                }
             }
             Rule::Scope(_) => return Err(SetError::UnusedMask),
         }
@@ -84,8 +95,8 @@ impl Set {
             return Some(Cursor::new(self.epoch, *sequence));
         }
         MASKS.into_iter().filter_map(|mask| projected(subject, mask)).find_map(|key| {
-            let (cut, sequence) = self.scopes.get(key.as_slice())?;
-            (subject.recorded < *cut).then_some(Cursor::new(self.epoch, *sequence))
+            let (cut, sequence) = self.scope(&key)?;
+            (subject.recorded < cut).then_some(Cursor::new(self.epoch, sequence))
         })
     }
 
@@ -96,14 +107,40 @@ impl Set {
             let short = u32::try_from(base).unwrap_or(u32::MAX - 1);
             Arc::new(shard.iter().filter(|(_, s)| **s > short).map(|(id, s)| (*id, *s)).collect())
         };
+        let scopes = |shard: &Arc<Scopes>| {
+            Arc::new(shard.iter().filter(|(_, v)| v.1 > base).map(|(k, v)| (k.clone(), *v)).collect())
+        };
         Self {
             epoch: self.epoch,
             tokens: self.tokens.iter().map(shard).collect(),
             keys: Arc::new(self.keys.iter().filter(|(_, s)| **s > base).map(|(k, s)| (*k, *s)).collect()),
-            scopes: Arc::new(
-                self.scopes.iter().filter(|(_, v)| v.1 > base).map(|(k, v)| (k.clone(), *v)).collect(),
-            ),
+            scopes: self.scopes.iter().map(scopes).collect(),
+            spread: self.spread.clone(),
         }
+    }
+
+    /// Whether a set of a later epoch revokes all that this one does (docs/adr/0006, 5): each id and key is in it, and
+    /// each scope with a cut at least as late. A rule over everything that was recorded in that epoch stands for all but
+    /// keys: a key may sign again, a token from before the epoch is refused anyway.
+    pub fn is_covered_by(&self, later: &Self) -> bool {
+        let all = Scope::default().canonical();
+        let everything = later.scope(&all).is_some_and(|(cut, _)| cut.epoch == later.epoch);
+        let keys = self.keys.keys().all(|key| later.keys.contains_key(key));
+        let mut tokens = self.tokens.iter().zip(later.tokens.iter());
+        let mut scopes = self.scopes.iter().flat_map(|shard| shard.iter());
+        keys && (everything
+            || tokens.all(|(ours, theirs)| ours.keys().all(|id| theirs.contains_key(id)))
+                && scopes.all(|(key, (cut, _))| later.scope(key).is_some_and(|(later, _)| later >= *cut)))
+    }
+
+    /// The latest cut of a scope, and the entry that said so.
+    fn scope(&self, key: &[u8]) -> Option<(Cursor, u64)> {
+        self.scopes.get(self.shard_of_scope(key))?.get(key).copied()
+    }
+
+    fn shard_of_scope(&self, key: &[u8]) -> usize {
+        // Cut to a byte: any of the shards, evenly.
+        usize::from(self.spread.hash_one(key).to_be_bytes()[7])
     }
 
     /// Bytes that the map of token ids has allocated.
@@ -133,11 +170,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        organisation_id::OrganisationId,
-        project_id::ProjectId,
-        revocation::{entry::Reason, rule::Scope},
-        timestamp::Timestamp,
-        token::kind::TokenType,
+        organisation_id::OrganisationId, project_id::ProjectId, revocation::entry::Reason,
+        timestamp::Timestamp, token::kind::TokenType,
     };
 
     fn entry(sequence: u64, rule: Rule) -> Entry {
