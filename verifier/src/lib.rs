@@ -1,4 +1,5 @@
 //! The verifier: validates tokens from memory, beside every component that uses them.
 
 pub mod adapters;
+pub mod application;
 pub mod domain;

@@ -1,3 +1,4 @@
-//! What a verifier knows and how it judges. Never awaits; knows no transport, no disk, no socket.
+//! What a verdict is judged on. Never awaits; knows no transport and no disk.
 
 pub mod cache;
+pub mod view;

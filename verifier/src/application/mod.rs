@@ -1,0 +1,3 @@
+//! What the verifier does, step by step. Knows ports and the domain, no transport.
+
+pub mod shared_view;
