@@ -1,4 +1,4 @@
-//! What issuer and verifier agree on. No async, no store, no sockets, no ambient time.
+//! What issuer and verifier agree on. No store; outside `runtime` no async, no sockets, no ambient time.
 
 pub mod clock;
 pub mod convert;

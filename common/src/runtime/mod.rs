@@ -1,3 +1,18 @@
-//! What both programs need around their services: settings. No token rule and no store.
+//! What both programs need around their services: settings, listeners, layers, health, admin port, end. No token rule
+//! and no store.
 
+pub mod admin;
+pub mod caller;
+pub mod health;
+pub mod listener;
+pub mod methods;
+pub mod metrics_text;
+mod overload;
+mod panic_guard;
+pub mod rpc_log;
+pub mod server;
+pub mod service_settings;
 pub mod settings_file;
+pub mod shutdown;
+pub mod status;
+pub mod telemetry;

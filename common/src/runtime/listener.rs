@@ -1,0 +1,292 @@
+//! Listening sockets for gRPC, TCP and Unix. Each connection carries its [`Caller`]; nothing is read from it here.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    time::{Sleep, sleep},
+};
+use tokio_stream::Stream;
+use tonic::transport::server::Connected;
+
+use super::caller::Caller;
+
+/// Owner and group may connect, others not.
+const SOCKET_MODE: u32 = 0o660;
+/// Between two tries when the process is out of something, such as file descriptors.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// Why a listener could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Tcp {
+        /// What the settings say.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The socket could not be made.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Unix {
+        /// What the settings say.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A running process answers there.
+    #[error("cannot listen on {}: a running process does", path.display())]
+    InUse {
+        /// What the settings say.
+        path: PathBuf,
+    },
+    /// The path holds something that is not a socket, which is not ours to remove.
+    #[error("cannot listen on {}: it is not a socket", path.display())]
+    NotASocket {
+        /// What the settings say.
+        path: PathBuf,
+    },
+}
+
+/// Binds a TCP address.
+///
+/// # Errors
+///
+/// [`BindError::Tcp`].
+pub(super) async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError::Tcp { address, source })
+}
+
+/// TCP connections whose callers are all alike.
+pub(super) struct TcpConnections {
+    listener: TcpListener,
+    caller: Caller,
+    pause: Pause,
+}
+
+impl TcpConnections {
+    pub(super) const fn new(listener: TcpListener, caller: Caller) -> Self {
+        Self { listener, caller, pause: Pause(None) }
+    }
+}
+
+impl Stream for TcpConnections {
+    type Item = io::Result<Connection<TcpStream>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Self { listener, caller, pause } = &mut *self;
+        let (stream, _) = ready!(pause.poll_accept(cx, |cx| listener.poll_accept(cx)));
+        // Answers are small: waiting for more would only delay them. It fails on a connection that is already gone.
+        Poll::Ready(Some(stream.set_nodelay(true).map(|()| Connection { stream, caller: *caller })))
+    }
+}
+
+/// Connections of a Unix socket. Dropping it removes the file, if it is still the same file.
+pub(super) struct UnixConnections {
+    listener: UnixListener,
+    path: PathBuf,
+    inode: (u64, u64),
+    pause: Pause,
+}
+
+impl UnixConnections {
+    /// Makes the socket, mode 0660 from the first moment it can be found. Replaces what a dead process left.
+    ///
+    /// # Errors
+    ///
+    /// Every case of [`BindError`] but the TCP one.
+    pub(super) async fn bind(path: &Path) -> Result<Self, BindError> {
+        let failed = |source| BindError::Unix { path: path.to_owned(), source };
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(BindError::NotASocket { path: path.to_owned() });
+            }
+            Ok(_) => match UnixStream::connect(path).await {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                // Not ours to judge (it might be full or forbidden): somebody may live there.
+                Ok(_) | Err(_) => return Err(BindError::InUse { path: path.to_owned() }),
+            },
+        }
+        // Made aside and moved into place: a socket is born with the mode of the umask.
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(".new");
+        let aside = PathBuf::from(aside);
+        match fs::remove_file(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        let listener = UnixListener::bind(&aside).map_err(failed)?;
+        fs::set_permissions(&aside, fs::Permissions::from_mode(SOCKET_MODE)).map_err(failed)?;
+        fs::rename(&aside, path).map_err(failed)?;
+        let inode = inode(path).map_err(failed)?;
+        Ok(Self { listener, path: path.to_owned(), inode, pause: Pause(None) })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for UnixConnections {
+    fn drop(&mut self) {
+        // A successor may have put its own socket there.
+        if inode(&self.path).is_ok_and(|found| found == self.inode)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "the socket file stays behind");
+        }
+    }
+}
+
+impl Stream for UnixConnections {
+    type Item = io::Result<Connection<UnixStream>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Self { listener, pause, .. } = &mut *self;
+        let (stream, _) = ready!(pause.poll_accept(cx, |cx| listener.poll_accept(cx)));
+        Poll::Ready(Some(Ok(Connection { stream, caller: Caller::UnixSocket })))
+    }
+}
+
+/// Accepts again after a failure, but not at once: an error that lasts must not spin.
+struct Pause(Option<Pin<Box<Sleep>>>);
+
+impl Pause {
+    fn poll_accept<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<T> {
+        loop {
+            if let Some(sleep) = &mut self.0 {
+                ready!(sleep.as_mut().poll(cx));
+                self.0 = None;
+            }
+            match ready!(accept(cx)) {
+                Ok(accepted) => return Poll::Ready(accepted),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    self.0 = Some(Box::pin(sleep(BREATH)));
+                }
+            }
+        }
+    }
+}
+
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+/// An open connection and whose it is.
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    stream: S,
+    caller: Caller,
+}
+
+impl<S> Connected for Connection<S> {
+    type ConnectInfo = Caller;
+
+    fn connect_info(&self) -> Caller {
+        self.caller
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_with_mode_0660_and_removed_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("grpc.sock");
+        // The standard listener leaves its file behind, as a dead process does.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let bound = UnixConnections::bind(&path).await.unwrap();
+        let mode = fs::metadata(bound.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, SOCKET_MODE);
+        UnixStream::connect(&path).await.unwrap();
+        drop(bound);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_live_socket_is_refused_by_name_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("grpc.sock");
+        let first = UnixConnections::bind(&path).await.unwrap();
+        let told = UnixConnections::bind(&path).await.err().unwrap().to_string();
+        assert_eq!(told, format!("cannot listen on {}: a running process does", path.display()));
+        UnixStream::connect(first.path()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("precious");
+        fs::write(&path, "kept").unwrap();
+        assert!(matches!(UnixConnections::bind(&path).await, Err(BindError::NotASocket { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
+    }
+
+    #[tokio::test]
+    async fn the_socket_of_a_successor_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("grpc.sock");
+        let first = UnixConnections::bind(&path).await.unwrap();
+        fs::remove_file(&path).unwrap();
+        let second = UnixConnections::bind(&path).await.unwrap();
+        drop(first);
+        UnixStream::connect(second.path()).await.unwrap();
+    }
+}

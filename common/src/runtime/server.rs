@@ -1,0 +1,218 @@
+//! Binds all listeners of a program and serves until the end. Which services there are is the program's matter.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tonic::{service::Routes, transport};
+use tower::ServiceBuilder;
+
+use super::{
+    admin::Admin,
+    caller::Caller,
+    health::Health,
+    listener::{BindError, TcpConnections, UnixConnections, bind_tcp},
+    methods::{Methods, MethodsLayer},
+    overload::OverloadLayer,
+    panic_guard::PanicGuardLayer,
+    rpc_log::{RpcCounts, RpcLogLayer},
+    service_settings::ServiceSettings,
+    shutdown::Shutdown,
+};
+use crate::{clock::Clock, proto::DESCRIPTORS};
+
+/// The longest message that a service should decode: `max_decoding_message_size(MAX_MESSAGE)`.
+pub const MAX_MESSAGE: usize = 1024 * 1024;
+/// The most calls worked on at once.
+const MAX_CALLS: usize = 4_096;
+const MAX_STREAMS: u32 = 1_024;
+const MAX_HEADERS: u32 = 16 * 1024;
+/// Streams that the peer reset before we answered (CVE-2023-44487).
+const MAX_PENDING_RESETS: usize = 20;
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// More than any question about our own descriptors.
+const MAX_REFLECTION: usize = 4 * 1024;
+
+/// What a program serves. Health and reflection are added.
+pub struct Server {
+    /// The program's services.
+    pub grpc: Routes,
+    /// Who may call what.
+    pub methods: &'static Methods,
+    /// Where to listen.
+    pub settings: ServiceSettings,
+    /// What is served; becomes not serving at the drain.
+    pub health: Health,
+    /// The admin port.
+    pub admin: Admin,
+    /// When to end.
+    pub shutdown: Shutdown,
+    /// Where calls are counted; made for the same `methods`.
+    pub counts: Arc<RpcCounts>,
+    /// Measures calls.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Server {
+    /// Binds every listener, so that all addresses are known and none fails later.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be had.
+    pub async fn bind(self) -> Result<Bound, BindError> {
+        let Self { settings, .. } = &self;
+        let grpc = bind_tcp(settings.grpc_listen).await?;
+        let admin = bind_tcp(settings.admin_listen).await?;
+        let health = match settings.health_listen {
+            Some(address) => Some(bind_tcp(address).await?),
+            None => None,
+        };
+        let unix = match &settings.unix_socket {
+            Some(path) => Some(UnixConnections::bind(path).await?),
+            None => None,
+        };
+        Ok(Bound { server: self, grpc, unix, admin, health })
+    }
+}
+
+/// A server whose callers already wait in line.
+pub struct Bound {
+    server: Server,
+    grpc: TcpListener,
+    unix: Option<UnixConnections>,
+    admin: TcpListener,
+    health: Option<TcpListener>,
+}
+
+/// Why serving ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// gRPC.
+    #[error("gRPC: {0}")]
+    Grpc(#[from] transport::Error),
+    /// The admin port.
+    #[error("admin port: {0}")]
+    Admin(#[from] io::Error),
+    /// The descriptor set that the build made cannot be read.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+impl Bound {
+    /// Where gRPC is served.
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell.
+    pub fn grpc_address(&self) -> io::Result<SocketAddr> {
+        self.grpc.local_addr()
+    }
+
+    /// Where the admin port is.
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell.
+    pub fn admin_address(&self) -> io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
+    /// Where `grpc.health.v1` alone is served, if it is.
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell.
+    pub fn health_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.health.as_ref().map(TcpListener::local_addr).transpose()
+    }
+
+    /// The Unix socket, if there is one.
+    pub fn unix_socket(&self) -> Option<&Path> {
+        self.unix.as_ref().map(UnixConnections::path)
+    }
+
+    /// Serves until the drain is over: from its beginning no connection is accepted, and calls in flight may finish
+    /// until [`super::shutdown::DRAIN_DEADLINE`]. Probes are answered until the last call has ended.
+    ///
+    /// # Errors
+    ///
+    /// A listener gave up.
+    pub async fn serve(self) -> Result<(), ServeError> {
+        let Self { server, grpc, unix, admin, health: health_listener } = self;
+        let Server { grpc: routes, methods, settings, health, admin: told, shutdown, counts, clock } = server;
+        let routes = with_reflection(routes.add_service(health.service()))?.prepare();
+        let layers = ServiceBuilder::new()
+            .layer(RpcLogLayer { counts, clock })
+            .layer(PanicGuardLayer)
+            .layer(MethodsLayer(methods))
+            .layer(OverloadLayer::new(MAX_CALLS))
+            .into_inner();
+        let builder = http2().layer(layers);
+        let caller = if settings.insecure_loopback { Caller::Loopback } else { Caller::Nobody };
+        let over = Shutdown::manual();
+
+        let tcp = builder.clone().serve_with_incoming_shutdown(
+            routes.clone(),
+            TcpConnections::new(grpc, caller),
+            shutdown.begun(),
+        );
+        let unix = async {
+            match unix {
+                Some(unix) => builder.serve_with_incoming_shutdown(routes, unix, shutdown.begun()).await,
+                None => Ok(()),
+            }
+        };
+        let calls = async {
+            tokio::try_join!(tcp, unix)?;
+            over.begin();
+            Ok::<_, ServeError>(())
+        };
+        let drain = async {
+            shutdown.begun().await;
+            health.drain();
+            Ok(())
+        };
+        let probes = async {
+            if let Some(listener) = health_listener {
+                let connections = TcpConnections::new(listener, Caller::Nobody);
+                let alone = Routes::new(health.service());
+                http2().serve_with_incoming_shutdown(alone, connections, over.begun()).await?;
+            }
+            Ok(())
+        };
+        let admin = async {
+            let stop = over.clone();
+            axum::serve(admin, told.into_router(shutdown.clone()))
+                .with_graceful_shutdown(async move { stop.begun().await })
+                .await?;
+            Ok(())
+        };
+        tokio::select! {
+            all = async { tokio::try_join!(calls, drain, probes, admin) } => all.map(|_| ()),
+            () = shutdown.ended() => {
+                tracing::warn!("the drain is over: calls in flight were cut");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn http2() -> transport::Server {
+    transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
+}
+
+fn with_reflection(routes: Routes) -> Result<Routes, ServeError> {
+    let configured = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(routes
+        .add_service(configured().build_v1()?.max_decoding_message_size(MAX_REFLECTION))
+        .add_service(configured().build_v1alpha()?.max_decoding_message_size(MAX_REFLECTION)))
+}
