@@ -1,7 +1,9 @@
 //! What may be issued and what is promised. Never awaits; knows no transport and no store.
 
 pub mod approval;
+pub mod chunks;
 pub mod draft;
+pub mod event;
 pub mod followers;
 pub mod ledger;
 pub mod order;

@@ -44,6 +44,8 @@ pub enum KeyRole {
         /// Exclusive.
         until: Timestamp,
     },
+    /// In wrong hands: signs nothing, for good. Published only while the log still holds the rule against it.
+    Revoked,
 }
 
 impl PolicyRecord {

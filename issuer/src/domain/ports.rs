@@ -14,6 +14,7 @@ use common::{
 use crate::domain::{
     approval::Reference,
     draft::Checked,
+    event::Event,
     followers::{Follower, Row},
     ledger::TokenRecord,
     policy_record::PolicyRecord,
@@ -220,6 +221,34 @@ pub enum TokensOf {
     /// Those issued for one approved request.
     Request(Reference),
 }
+
+/// The audit trail, which is also this issuer's own copy of the log (DESIGN section 7).
+pub trait Journal: fmt::Debug + Send + Sync {
+    /// Appends a line. When it answers `Ok`, the line survives a power cut. Not safe to repeat after an error.
+    fn write<'a>(
+        &'a self,
+        event: &'a Event<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<AuditMark, JournalBroken>> + Send + 'a>>;
+}
+
+/// Nothing can be written any more until the journal is opened anew.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the audit trail cannot be written")]
+pub struct JournalBroken;
+
+/// Where random bytes come from.
+pub trait Entropy: fmt::Debug + Send + Sync {
+    /// Fills the whole buffer with bytes that nobody can foresee.
+    ///
+    /// # Errors
+    /// When there are none to be had.
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy>;
+}
+
+/// The system gives no random bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the system gives no random bytes")]
+pub struct NoEntropy;
 
 /// Why a store did not answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
