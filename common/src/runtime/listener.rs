@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -13,6 +14,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
 use tokio_stream::Stream;
@@ -67,16 +69,18 @@ pub(super) async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindErr
     TcpListener::bind(address).await.map_err(|source| BindError::Tcp { address, source })
 }
 
-/// TCP connections whose callers are all alike.
+/// TCP connections whose callers are all alike. Above the most it keeps, it closes each new one at once: they must
+/// not use up the file descriptors of the process.
 pub(super) struct TcpConnections {
     listener: TcpListener,
     caller: Caller,
+    places: Arc<Semaphore>,
     pause: Pause,
 }
 
 impl TcpConnections {
-    pub(super) const fn new(listener: TcpListener, caller: Caller) -> Self {
-        Self { listener, caller, pause: Pause(None) }
+    pub(super) fn new(listener: TcpListener, caller: Caller, most: usize) -> Self {
+        Self { listener, caller, places: Arc::new(Semaphore::new(most)), pause: Pause(None) }
     }
 }
 
@@ -84,10 +88,21 @@ impl Stream for TcpConnections {
     type Item = io::Result<Connection<TcpStream>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { listener, caller, pause } = &mut *self;
-        let (stream, _) = ready!(pause.poll_accept(cx, |cx| listener.poll_accept(cx)));
-        // Answers are small: waiting for more would only delay them. It fails on a connection that is already gone.
-        Poll::Ready(Some(stream.set_nodelay(true).map(|()| Connection { stream, caller: *caller })))
+        let Self { listener, caller, places, pause } = &mut *self;
+        loop {
+            let (stream, _) = ready!(pause.poll_accept(cx, |cx| listener.poll_accept(cx)));
+            let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+                tracing::debug!("too many connections: one is closed");
+                continue;
+            };
+            // Answers are small: waiting for more would only delay them. It fails on a connection that is gone.
+            let prepared = stream.set_nodelay(true);
+            return Poll::Ready(Some(prepared.map(|()| Connection {
+                stream,
+                caller: *caller,
+                _place: Some(place),
+            })));
+        }
     }
 }
 
@@ -156,7 +171,7 @@ impl Stream for UnixConnections {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Self { listener, pause, .. } = &mut *self;
         let (stream, _) = ready!(pause.poll_accept(cx, |cx| listener.poll_accept(cx)));
-        Poll::Ready(Some(Ok(Connection { stream, caller: Caller::UnixSocket })))
+        Poll::Ready(Some(Ok(Connection { stream, caller: Caller::UnixSocket, _place: None })))
     }
 }
 
@@ -195,6 +210,8 @@ fn inode(path: &Path) -> io::Result<(u64, u64)> {
 pub(super) struct Connection<S> {
     stream: S,
     caller: Caller,
+    /// Who may open the Unix socket is trusted not to flood it.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl<S> Connected for Connection<S> {
@@ -242,51 +259,4 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_stale_socket_is_replaced_with_mode_0660_and_removed_at_the_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("grpc.sock");
-        // The standard listener leaves its file behind, as a dead process does.
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        assert!(path.exists());
-        let bound = UnixConnections::bind(&path).await.unwrap();
-        let mode = fs::metadata(bound.path()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, SOCKET_MODE);
-        UnixStream::connect(&path).await.unwrap();
-        drop(bound);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_live_socket_is_refused_by_name_and_goes_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("grpc.sock");
-        let first = UnixConnections::bind(&path).await.unwrap();
-        let told = UnixConnections::bind(&path).await.err().unwrap().to_string();
-        assert_eq!(told, format!("cannot listen on {}: a running process does", path.display()));
-        UnixStream::connect(first.path()).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_no_socket_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("precious");
-        fs::write(&path, "kept").unwrap();
-        assert!(matches!(UnixConnections::bind(&path).await, Err(BindError::NotASocket { .. })));
-        assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
-    }
-
-    #[tokio::test]
-    async fn the_socket_of_a_successor_is_not_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("grpc.sock");
-        let first = UnixConnections::bind(&path).await.unwrap();
-        fs::remove_file(&path).unwrap();
-        let second = UnixConnections::bind(&path).await.unwrap();
-        drop(first);
-        UnixStream::connect(second.path()).await.unwrap();
-    }
-}
+mod tests;

@@ -52,11 +52,11 @@ pub(super) enum Found {
     Unknown,
 }
 
-const COMMON: [&str; 3] = [
-    "/grpc.health.v1.Health/",
-    "/grpc.reflection.v1.ServerReflection/",
-    "/grpc.reflection.v1alpha.ServerReflection/",
-];
+/// The paths of `grpc.health.v1`.
+pub(super) const HEALTH: &str = "/grpc.health.v1.Health/";
+
+const COMMON: [&str; 3] =
+    [HEALTH, "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
 
 impl Methods {
     pub(super) fn find(&self, path: &str) -> Found {

@@ -11,10 +11,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Code, body::Body};
 use tower::{Layer, Service};
 
-use super::{methods::Refusable, status};
+use super::{
+    methods::{HEALTH, Refusable},
+    status,
+};
 
 /// One limit for all listeners and connections. A call counts until its response headers: a stream that stays open
-/// for days counts only while it is being opened.
+/// for days counts only while it is being opened. Health is outside: being busy is not being dead.
 #[derive(Clone, Debug)]
 pub(super) struct OverloadLayer(Arc<Semaphore>);
 
@@ -53,8 +56,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        if request.uri().path().starts_with(HEALTH) {
+            return Refusable::Passed(Counted { answer: self.inner.call(request), _permit: None });
+        }
         match Arc::clone(&self.free).try_acquire_owned() {
-            Ok(permit) => Refusable::Passed(Counted { answer: self.inner.call(request), _permit: permit }),
+            Ok(permit) => {
+                Refusable::Passed(Counted { answer: self.inner.call(request), _permit: Some(permit) })
+            }
             // The semaphore is never closed: it has no place left.
             Err(_) => Refusable::refused(status::with_reason(
                 Code::ResourceExhausted,
@@ -69,7 +77,7 @@ where
 #[derive(Debug)]
 pub(super) struct Counted<F> {
     answer: F,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl<F: Future + Unpin> Future for Counted<F> {
@@ -103,6 +111,8 @@ mod tests {
         let status = Status::from_header_map(refused.headers()).unwrap();
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert_eq!(status.get_details_error_info().unwrap().reason, "OVERLOADED");
+        let probe = Request::builder().uri("/grpc.health.v1.Health/Check").body(()).unwrap();
+        assert!(Status::from_header_map(quick.call(probe).await.unwrap().headers()).is_none());
         drop(held);
         let answer = quick.call(Request::new(())).await.unwrap();
         assert!(Status::from_header_map(answer.headers()).is_none());

@@ -24,6 +24,10 @@ use crate::{clock::Clock, proto::DESCRIPTORS};
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 /// The most calls worked on at once.
 const MAX_CALLS: usize = 4_096;
+/// The most TCP connections for gRPC.
+const MAX_CONNECTIONS: usize = 1_024;
+/// The most connections for health alone: that port may be open to a whole network.
+const MAX_PROBES: usize = 64;
 const MAX_STREAMS: u32 = 1_024;
 const MAX_HEADERS: u32 = 16 * 1024;
 /// Streams that the peer reset before we answered (CVE-2023-44487).
@@ -153,7 +157,7 @@ impl Bound {
 
         let tcp = builder.clone().serve_with_incoming_shutdown(
             routes.clone(),
-            TcpConnections::new(grpc, caller),
+            TcpConnections::new(grpc, caller, MAX_CONNECTIONS),
             shutdown.begun(),
         );
         let unix = async {
@@ -174,7 +178,7 @@ impl Bound {
         };
         let probes = async {
             if let Some(listener) = health_listener {
-                let connections = TcpConnections::new(listener, Caller::Nobody);
+                let connections = TcpConnections::new(listener, Caller::Nobody, MAX_PROBES);
                 let alone = Routes::new(health.service());
                 http2().serve_with_incoming_shutdown(alone, connections, over.begun()).await?;
             }

@@ -1,0 +1,79 @@
+//! Claims about Unix sockets and the cap on TCP connections.
+
+use tokio_stream::StreamExt;
+
+use super::*;
+
+#[tokio::test]
+async fn a_stale_socket_is_replaced_with_mode_0660_and_removed_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("grpc.sock");
+    // The standard listener leaves its file behind, as a dead process does.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let bound = UnixConnections::bind(&path).await.unwrap();
+    let mode = fs::metadata(bound.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, SOCKET_MODE);
+    UnixStream::connect(&path).await.unwrap();
+    drop(bound);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_live_socket_is_refused_by_name_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("grpc.sock");
+    let first = UnixConnections::bind(&path).await.unwrap();
+    let told = UnixConnections::bind(&path).await.err().unwrap().to_string();
+    assert_eq!(told, format!("cannot listen on {}: a running process does", path.display()));
+    UnixStream::connect(first.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_socket_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("precious");
+    fs::write(&path, "kept").unwrap();
+    assert!(matches!(UnixConnections::bind(&path).await, Err(BindError::NotASocket { .. })));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
+}
+
+#[tokio::test]
+async fn the_socket_of_a_successor_is_not_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("grpc.sock");
+    let first = UnixConnections::bind(&path).await.unwrap();
+    fs::remove_file(&path).unwrap();
+    let second = UnixConnections::bind(&path).await.unwrap();
+    drop(first);
+    UnixStream::connect(second.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_above_the_most_is_closed_until_another_has_gone() {
+    let listener = bind_tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut connections = TcpConnections::new(listener, Caller::Nobody, 1);
+    let kept = TcpStream::connect(address).await.unwrap();
+    let first = connections.next().await.unwrap().unwrap();
+    assert!(first.stream.nodelay().unwrap());
+    let mut refused = TcpStream::connect(address).await.unwrap();
+    let waiting = tokio::spawn(async move { connections.next().await.map(|next| (next, connections)) });
+    assert_eq!(read_to_end(&mut refused).await, 0);
+    drop((first, kept));
+    let welcome = TcpStream::connect(address).await.unwrap();
+    let (next, _connections) = waiting.await.unwrap().unwrap();
+    assert_eq!(next.unwrap().stream.peer_addr().unwrap(), welcome.local_addr().unwrap());
+}
+
+/// Zero, when the other side closed without a word.
+async fn read_to_end(stream: &mut TcpStream) -> usize {
+    loop {
+        stream.readable().await.unwrap();
+        match stream.try_read(&mut [0; 1]) {
+            Ok(count) => return count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
