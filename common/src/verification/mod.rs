@@ -71,7 +71,7 @@ impl<'a> Unverified<'a> {
         match Claims::from_json(&token.payload) {
             Ok(claims) => Ok(Authentic { claims: Arc::new(claims), key: key.id() }),
             Err(InvalidClaims::Malformed) => Err(Refusal::Malformed),
-            Err(InvalidClaims::UnsupportedSchema(_)) => Err(Refusal::UnsupportedSchema),
+            Err(InvalidClaims::UnsupportedSchema(schema)) => Err(Refusal::UnsupportedSchema(schema)),
         }
     }
 }

@@ -1,3 +1,5 @@
 //! What the verifier does, step by step. Knows ports and the domain, no transport.
 
 pub mod shared_view;
+pub mod tally;
+pub mod verify;

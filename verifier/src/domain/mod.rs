@@ -1,4 +1,5 @@
 //! What a verdict is judged on. Never awaits; knows no transport and no disk.
 
 pub mod cache;
+pub mod trust_view;
 pub mod view;
