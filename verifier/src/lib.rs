@@ -3,3 +3,8 @@
 pub mod adapters;
 pub mod application;
 pub mod domain;
+pub mod transport;
+
+// So that the world of the tests is spelt alike here and in `tests/grpc`.
+#[cfg(test)]
+extern crate self as verifier;

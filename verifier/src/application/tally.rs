@@ -55,10 +55,8 @@ impl Tally {
         };
         let accepted = TokenType::ALL.into_iter().map(|kind| (kind, self.accepted.get(kind)));
         let refused = Refusal::CODES.into_iter().zip(&self.refused);
-        let undecided = [
-            (Undecided::NotReached.reason(), &self.stale),
-            (Undecided::CursorLost.reason(), &self.lost),
-        ];
+        let undecided =
+            [(Undecided::NotReached.reason(), &self.stale), (Undecided::CursorLost.reason(), &self.lost)];
         let accepted = accepted.map(|(kind, counter)| count(Some(kind), "accepted", "", counter));
         let refused = refused.map(|(code, counter)| count(None, "refused", code, counter));
         let undecided = undecided.into_iter().map(|(code, counter)| count(None, "undecided", code, counter));

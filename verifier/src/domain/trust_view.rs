@@ -5,12 +5,14 @@ use std::time::Duration;
 use common::{
     clock::Now,
     key_id::KeyId,
+    keys::PublicKey,
     revocation::{cursor::Cursor, lease::applied_limit},
     timestamp::Timestamp,
     token::{
         kind::{PerType, TokenType},
         limits::TypeLimit,
     },
+    trust::Verified,
 };
 
 use super::view::{Stale, View};
@@ -58,7 +60,7 @@ pub struct TypeTrust {
 impl TrustView {
     /// Of `view` at `now`; `own` is what this verifier allows at most.
     pub fn of(view: &View, own: &PerType<Option<Duration>>, now: &Now) -> Self {
-        let trust = view.trust.as_deref().map(common::trust::Verified::statement);
+        let trust = view.trust.as_deref().map(Verified::statement);
         let types = PerType::from_fn(|kind| {
             let own = *own.get(kind);
             let applied = |limit: &TypeLimit| TypeLimit {
@@ -72,7 +74,7 @@ impl TrustView {
         });
         Self {
             position: Position::of(view, now),
-            keys: trust.map(|trust| trust.keys.iter().map(|key| key.id()).collect()).unwrap_or_default(),
+            keys: trust.map(|trust| trust.keys.iter().map(PublicKey::id).collect()).unwrap_or_default(),
             entries: view.log.entries(),
             types,
             log_time: view.log.log_time(),

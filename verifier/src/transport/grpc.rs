@@ -1,0 +1,59 @@
+//! `VerifierService`: parse, ask, render. No rule.
+
+use std::sync::Arc;
+
+use common::{
+    proto::v1::{self as pb, verifier_service_server},
+    runtime::{server::MAX_MESSAGE, status::invalid_argument},
+};
+use tonic::{Request, Response, Status};
+
+use super::{convert, status};
+use crate::application::verify::{Judged, Verifier};
+
+/// The service over a [`Verifier`].
+#[derive(Debug)]
+pub struct VerifierService {
+    verifier: Arc<Verifier>,
+    follower_id: String,
+}
+
+impl VerifierService {
+    /// To be added to a server. `follower_id` is told to whoever asks for the trust view.
+    pub fn server(
+        verifier: Arc<Verifier>,
+        follower_id: String,
+    ) -> verifier_service_server::VerifierServiceServer<Self> {
+        verifier_service_server::VerifierServiceServer::new(Self { verifier, follower_id })
+            .max_decoding_message_size(MAX_MESSAGE)
+    }
+}
+
+#[tonic::async_trait]
+impl verifier_service_server::VerifierService for VerifierService {
+    async fn verify_token(
+        &self,
+        request: Request<pb::VerifyTokenRequest>,
+    ) -> Result<Response<pb::VerifyTokenResponse>, Status> {
+        let question = convert::question(request.get_ref()).map_err(|bad| invalid_argument(&bad))?;
+        let Judged { answer, view } = self.verifier.verify(&question);
+        Ok(Response::new(convert::verdict(&answer.map_err(status::undecided)?, view)))
+    }
+
+    async fn verify_tokens(
+        &self,
+        request: Request<pb::VerifyTokensRequest>,
+    ) -> Result<Response<pb::VerifyTokensResponse>, Status> {
+        let questions = convert::questions(request.get_ref()).map_err(|bad| invalid_argument(&bad))?;
+        let Judged { answer, view } = self.verifier.verify_all(&questions);
+        Ok(Response::new(convert::verdicts(&answer, view)))
+    }
+
+    async fn get_trust_view(
+        &self,
+        _request: Request<pb::GetTrustViewRequest>,
+    ) -> Result<Response<pb::GetTrustViewResponse>, Status> {
+        let view = self.verifier.trust_view();
+        Ok(Response::new(convert::trust_view(&view, &self.follower_id)))
+    }
+}
