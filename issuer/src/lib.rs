@@ -1,4 +1,5 @@
 //! The issuer: signs tokens, keeps projects, the ledger and the revocation log.
 
 pub mod adapters;
+pub mod application;
 pub mod domain;

@@ -100,6 +100,21 @@ impl Set {
         })
     }
 
+    /// Whether a key is revoked.
+    pub fn holds_key(&self, key: &KeyId) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// Where a rule over one token or one key is recorded. `None` for scopes, which can always be cut later.
+    pub fn recorded(&self, rule: &Rule) -> Option<Cursor> {
+        let sequence = match rule {
+            Rule::Token(id) => u64::from(*self.tokens.get(shard_of(id))?.get(id.as_bytes())?),
+            Rule::Key(key) => *self.keys.get(key)?,
+            Rule::Scope(_) => return None,
+        };
+        Some(Cursor::new(self.epoch, sequence))
+    }
+
     /// Without what only entries up to `base` (inclusive) said. The caller has checked that these have expired.
     #[must_use]
     pub fn trimmed(&self, base: u64) -> Self {

@@ -1,4 +1,3 @@
 //! Disks, threads and stores behind the ports. Decides nothing about tokens.
 
 pub mod audit_file;
-pub mod signing_pool;

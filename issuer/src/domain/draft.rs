@@ -1,12 +1,13 @@
 //! A token that policy granted and nobody has signed. Only the policy makes one; recording it uses it up.
 
 use common::{
-    organisation_id::OrganisationId, project::ProjectConfiguration, project_id::ProjectId,
-    timestamp::Timestamp, token::kind::TokenType,
+    key_id::KeyId, organisation_id::OrganisationId, project::ProjectConfiguration, project_id::ProjectId,
+    revocation::cursor::Cursor, timestamp::Timestamp, token::kind::TokenType, token_id::TokenId,
 };
 
 use crate::domain::{
     approval::Approval,
+    ledger::TokenRecord,
     order::{IdempotencyKey, Operation, SourceLayer},
 };
 
@@ -36,6 +37,22 @@ pub struct Checked {
 }
 
 impl Draft {
+    /// What the ledger is to keep: with the token's id and the key that is to sign. The store gives the position.
+    pub fn record(&self, id: TokenId, key: KeyId) -> TokenRecord {
+        TokenRecord {
+            id,
+            project: self.project.project.clone(),
+            organisation: self.organisation,
+            operation: self.operation.clone(),
+            approval_request: self.approval.request.clone(),
+            issued_at: self.issued_at,
+            expires_at: self.expires_at,
+            key,
+            holder: self.holder,
+            recorded: Cursor::ZERO,
+        }
+    }
+
     /// The project the token is for.
     pub const fn project(&self) -> &ProjectId {
         &self.project.project

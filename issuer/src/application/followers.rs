@@ -1,0 +1,119 @@
+//! The register of running verifiers, shared by their streams and by those who wait for them. Never a stream itself.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use common::{
+    clock::{BootInstant, Clock},
+    revocation::cursor::Cursor,
+    token::kind::{PerType, TokenType},
+};
+use tokio::sync::Notify;
+
+use crate::domain::followers::{Follower, Register, Row, Visibility};
+
+/// The register, and a bell that rings whenever somebody has seen more.
+#[derive(Debug)]
+pub struct Followers {
+    state: Mutex<State>,
+    moved: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    register: Register,
+    /// Up to which cursor each of the last appends reached, and which types it can hit.
+    appends: VecDeque<(Cursor, PerType<bool>)>,
+}
+
+impl Followers {
+    /// As the store held them when this process started.
+    pub fn restored(rows: Vec<Row>, now: BootInstant) -> Self {
+        let state = State { register: Register::restored(rows, now), appends: VecDeque::new() };
+        Self { state: Mutex::new(state), moved: Notify::new() }
+    }
+
+    /// See [`Register::join`].
+    pub fn join(&self, follower: Follower, limits: PerType<Duration>, now: BootInstant) -> Row {
+        self.state().register.join(follower, limits, now)
+    }
+
+    /// See [`Register::leave`].
+    pub fn leave(&self, follower: &Follower) {
+        self.state().register.leave(follower);
+        self.moved.notify_waiters();
+    }
+
+    /// See [`Register::acknowledge`].
+    pub fn acknowledge(&self, follower: &Follower, cursor: Cursor) {
+        self.state().register.acknowledge(follower, cursor);
+        self.moved.notify_waiters();
+    }
+
+    /// See [`Register::answer`].
+    pub fn answer(&self, follower: &Follower, now: BootInstant) -> bool {
+        self.state().register.answer(follower, now)
+    }
+
+    /// See [`Register::expire`].
+    pub fn expire(&self, now: BootInstant) -> Vec<Follower> {
+        let gone = self.state().register.expire(now);
+        if !gone.is_empty() {
+            self.moved.notify_waiters();
+        }
+        gone
+    }
+
+    /// See [`Register::lost`].
+    pub fn lost(&self, now: BootInstant) {
+        self.state().register.lost(now);
+    }
+
+    /// The log reached `cursor`, by entries that can hit the types of `hits`, and `publish` tells the streams.
+    ///
+    /// The instant is read after the publication: a probe that is answered with the head before was sent earlier than
+    /// that. Nobody can ask for `cursor` in between.
+    pub fn published(&self, cursor: Cursor, hits: PerType<bool>, clock: &dyn Clock, publish: impl FnOnce()) {
+        let mut state = self.state();
+        publish();
+        state.register.appended(cursor, clock.now().boot);
+        if state.appends.len() == REMEMBERED {
+            state.appends.pop_front();
+        }
+        state.appends.push_back((cursor, hits));
+    }
+
+    /// See [`Register::visibility`]. What the entry at `cursor` can hit is remembered of the last appends; of older ones
+    /// any type counts, which can only wait longer.
+    pub fn visibility(&self, cursor: Cursor, now: BootInstant) -> Visibility {
+        let state = self.state();
+        let index = state.appends.partition_point(|(end, _)| *end < cursor);
+        let known = state.appends.get(index).filter(|_| index > 0);
+        let hits = known.map_or(PerType::from_fn(|_| true), |(_, hits)| *hits);
+        state.register.visibility(cursor, hits, now)
+    }
+
+    /// See [`Register::effective_after`].
+    pub fn effective_after(&self, hits: PerType<bool>) -> Duration {
+        self.state().register.effective_after(hits)
+    }
+
+    /// Resolves at the next change. To be made before looking, so that no change is missed.
+    pub fn moved(&self) -> impl Future<Output = ()> + '_ {
+        self.moved.notified()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The types that any rule can hit of these.
+pub fn union(one: PerType<bool>, other: PerType<bool>) -> PerType<bool> {
+    PerType::from_fn(|kind: TokenType| *one.get(kind) || *other.get(kind))
+}
+
+const REMEMBERED: usize = 4_096;

@@ -1,0 +1,331 @@
+//! The log's only writer: gathers what is asked for, appends it in one step, signs the head, tells everybody.
+
+use std::{sync::Arc, time::Duration};
+
+use common::{
+    clock::Clock,
+    encoding,
+    revocation::{
+        entry::{Entry, pack},
+        head::Link,
+        log::Log,
+    },
+    timestamp::Timestamp,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::MissedTickBehavior,
+};
+
+use super::{
+    Announcer, AppendError, Asked, Command, LogHandle, Published, published::note_versions, step::Step,
+};
+use crate::{
+    application::{conditions::Conditions, followers::Followers, signing_pool::SigningPool, trail::Trail},
+    domain::{
+        chunks::{Chunk, Chunks},
+        event::{self, What},
+        policy_record::PolicyRecord,
+        ports::{Append, Appended, LogEnd, Store, StoreError},
+    },
+};
+
+/// What the writer works with.
+#[derive(Debug)]
+pub struct WriterParts {
+    /// Where entries become durable.
+    pub store: Arc<dyn Store>,
+    /// Where they are written down.
+    pub trail: Arc<Trail>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Signs heads and trust.
+    pub announcer: Announcer,
+    /// Who waits for them.
+    pub followers: Arc<Followers>,
+    /// Told what goes wrong.
+    pub conditions: Arc<Conditions>,
+    /// Limits and key roles as the store holds them.
+    pub policy: Arc<PolicyRecord>,
+}
+
+/// The writer. Runs until the last [`LogHandle`] is gone.
+#[derive(Debug)]
+pub struct Writer {
+    parts: WriterParts,
+    announcer: Arc<Announcer>,
+    pool: SigningPool,
+    orders: mpsc::Receiver<Command>,
+    published: watch::Sender<Arc<Published>>,
+}
+
+impl Writer {
+    /// Makes a writer that goes on from `log`, whose entries are `chunks`.
+    ///
+    /// # Errors
+    /// When the head cannot be signed, or the system starts no thread.
+    pub fn new(
+        parts: WriterParts,
+        log: Log,
+        chunks: Chunks,
+        entries: &[Entry],
+    ) -> Result<(Self, LogHandle), CannotStart> {
+        let now = parts.clock.now().wall;
+        let log_time = log.log_time().max(now);
+        let head = parts.announcer.head(&log, log.base(), log_time)?;
+        let trust = parts.announcer.trust(&parts.policy, &log, log_time)?;
+        let mut versions = Arc::default();
+        note_versions(&mut versions, entries);
+        let mut log = log;
+        log.confirmed(log_time);
+        let published =
+            Published { log, chunks, head: Arc::new(head), trust: Arc::new(trust), versions, lost: false };
+        let (publish, published) = watch::channel(Arc::new(published));
+        let (orders, waiting) = mpsc::channel(QUEUE);
+        let pool = SigningPool::start(std::num::NonZeroUsize::MIN, 2)?;
+        // The announcer is shared with the signing thread.
+        let announcer = Arc::new(Announcer {
+            issuer: parts.announcer.issuer.clone(),
+            realm: parts.announcer.realm.clone(),
+            key: Arc::clone(&parts.announcer.key),
+            held: parts.announcer.held.clone(),
+        });
+        let writer = Self { parts, announcer, pool, orders: waiting, published: publish };
+        Ok((writer, LogHandle { orders, published }))
+    }
+
+    /// Works until nobody can ask any more.
+    pub async fn run(mut self) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut kept = None;
+        loop {
+            let command = if let Some(command) = kept.take() {
+                command
+            } else {
+                tokio::select! {
+                    biased;
+                    command = self.orders.recv() => match command {
+                        Some(command) => command,
+                        None => return,
+                    },
+                    _ = tick.tick() => {
+                        self.keep_house().await;
+                        continue;
+                    }
+                }
+            };
+            match command {
+                Command::Announce(policy) => {
+                    self.parts.policy = policy;
+                    self.announce_again().await;
+                }
+                Command::Append(asked) => {
+                    let mut batch = vec![*asked];
+                    kept = self.gather(&mut batch);
+                    self.append(batch).await;
+                }
+            }
+        }
+    }
+
+    /// What else is waiting, as far as one step can hold it. A change of a project is a step of its own: if it
+    /// conflicts, nobody else's rule may be lost with it.
+    fn gather(&mut self, batch: &mut Vec<Asked>) -> Option<Command> {
+        let alone = |batch: &[Asked]| batch.iter().any(|(order, _)| order.change.is_some());
+        while batch.len() < BATCH && !alone(batch) {
+            match self.orders.try_recv() {
+                Ok(Command::Append(asked)) if asked.0.change.is_none() => batch.push(*asked),
+                Ok(command) => return Some(command),
+                Err(_nothing_waits) => break,
+            }
+        }
+        None
+    }
+
+    async fn append(&mut self, batch: Vec<Asked>) {
+        let before = Arc::clone(&self.published.borrow());
+        if before.lost {
+            for (_, reply) in batch {
+                reply.send(Err(AppendError::Lost)).ok();
+            }
+            return;
+        }
+        let step = Step::plan(&before, &self.parts.policy, &batch, self.parts.clock.now().wall);
+        let outcome = self.commit(&before, &step, &batch).await;
+        match outcome {
+            Ok(()) => self.write_down(&step, &batch).await,
+            Err(error) => tracing::warn!(%error, "an append to the revocation log failed"),
+        }
+        for ((_, reply), done) in batch.into_iter().zip(step.done) {
+            // Who no longer waits has lost interest; the step stands all the same.
+            reply.send(outcome.map(|()| done)).ok();
+        }
+    }
+
+    /// Makes the step durable, and tells the followers at once: a revocation takes effect as early as it can.
+    async fn commit(&self, before: &Published, step: &Step, batch: &[Asked]) -> Result<(), AppendError> {
+        let change = batch.iter().find_map(|(order, _)| order.change.clone());
+        if step.entries.is_empty() && change.is_none() {
+            return Ok(());
+        }
+        let mut after = before.clone();
+        let packed = pack(&step.entries);
+        after.log.extend(&packed).map_err(|_impossible| AppendError::Lost)?;
+        after.log.confirmed(step.log_time);
+        note_versions(&mut after.versions, &step.entries);
+        let base = before.head.statement().base;
+        let end =
+            LogEnd { epoch: after.log.cursor().epoch, base, end: after.log.end(), log_time: step.log_time };
+        let append = Append {
+            after: Some((before.log.cursor().epoch, before.log.end())),
+            entries: packed.clone(),
+            end,
+            change,
+            audit: self.parts.trail.mark(),
+        };
+        let (announcer, log) = (Arc::clone(&self.announcer), after.log.clone());
+        let log_time = step.log_time;
+        // Signed while the disk turns. A head over a step that fails is dropped here and seen by nobody.
+        let signing = self.pool.run(move || announcer.head(&log, base, log_time));
+        let (appended, signed) = tokio::join!(self.parts.store.append(append), signing);
+        self.parts.conditions.store_answered(appended.is_ok());
+        match appended? {
+            Appended::Done => {}
+            Appended::ProjectChanged => return Err(AppendError::ProjectChanged),
+            Appended::EndedElsewhere(_) => {
+                tracing::error!("the store's revocation log is not the one in memory: entries were lost");
+                self.parts.followers.lost(self.parts.clock.now().boot);
+                self.publish(Published { lost: true, ..before.clone() });
+                return Err(AppendError::Lost);
+            }
+        }
+        after.head = Arc::new(signed.ok().and_then(Result::ok).ok_or(AppendError::Signing)?);
+        if !step.entries.is_empty() {
+            after.chunks = after.chunks.with(Chunk {
+                first: before.log.end().sequence + 1,
+                previous: before.log.end().hash,
+                last: after.log.end(),
+                bytes: packed.into(),
+            });
+        }
+        let cursor = after.log.cursor();
+        self.parts.followers.published(cursor, step.hits, &*self.parts.clock, || self.publish(after));
+        Ok(())
+    }
+
+    /// One line of the trail for each order that appended something. The trail may be broken: revoking goes on, and the
+    /// missing lines are written at the next start.
+    async fn write_down(&self, step: &Step, batch: &[Asked]) {
+        for ((order, _), part) in batch.iter().zip(&step.parts) {
+            let entries = step.entries.get(part.clone()).unwrap_or_default();
+            let Some((first, last)) = entries.first().zip(entries.last()) else {
+                if let Some(change) = &order.change {
+                    let project_id = change.project.id.to_string();
+                    let what =
+                        What::Project { project_id, version: change.project.version, action: order.action };
+                    self.parts.trail.write(order.actor, what).await.ok();
+                }
+                continue;
+            };
+            let what = What::Append(event::Append {
+                epoch: first.cursor.epoch,
+                first: first.cursor.sequence,
+                last: last.cursor.sequence,
+                previous: encoding::encode(&step.hashes.get(part.start).copied().unwrap_or_default()),
+                entries: encoding::encode(&pack(entries)),
+                reason: order.action,
+                comment: &order.comment,
+                project_id: order.change.as_ref().map(|change| change.project.id.to_string()),
+                late: false,
+            });
+            self.parts.trail.write(order.actor, what).await.ok();
+        }
+    }
+
+    /// What time alone brings: verifiers whose lease ran out, entries that expired, a head at least each minute.
+    async fn keep_house(&mut self) {
+        let now = self.parts.clock.now();
+        let gone = self.parts.followers.expire(now.boot);
+        if !gone.is_empty() {
+            self.parts.store.remove_followers(gone).await.ok();
+        }
+        let before = Arc::clone(&self.published.borrow());
+        let last = before.head.statement().log_time;
+        self.parts.conditions.clock_judged(now.wall < last);
+        if now.wall >= last.plus(MINUTE) && !before.lost {
+            self.trim(&before, now.wall).await;
+            self.announce_again().await;
+        }
+    }
+
+    /// Takes away what has expired by log time and by the own clock, at the old end only.
+    async fn trim(&self, before: &Published, now: Timestamp) {
+        let Some(base) = before.log.expired(now) else { return };
+        let Ok(()) = self.parts.store.trim(before.log.cursor().epoch, base).await else { return };
+        let log = before.log.trimmed(base.sequence, now);
+        let chunks = before.chunks.trimmed(base.sequence);
+        // The head that names the new base, and keys without those whose rule is gone, follow at once.
+        self.publish_signed(Published { log, chunks, ..before.clone() }, base).await;
+    }
+
+    async fn announce_again(&self) {
+        let before = Published::clone(&self.published.borrow());
+        let base = before.head.statement().base;
+        self.publish_signed(before, base).await;
+    }
+
+    /// Signs head and trust anew and publishes them. Their log time is durable first, so that it never goes back.
+    async fn publish_signed(&self, mut next: Published, base: Link) {
+        let log_time = next.head.statement().log_time.max(self.parts.clock.now().wall);
+        let (epoch, end) = (next.log.cursor().epoch, next.log.end());
+        let append = Append {
+            after: Some((epoch, end)),
+            entries: Vec::new(),
+            end: LogEnd { epoch, base, end, log_time },
+            change: None,
+            audit: self.parts.trail.mark(),
+        };
+        let appended = self.parts.store.append(append).await;
+        self.parts.conditions.store_answered(appended.is_ok());
+        let Ok(Appended::Done) = appended else { return };
+        next.log.confirmed(log_time);
+        let (announcer, policy, log) =
+            (Arc::clone(&self.announcer), Arc::clone(&self.parts.policy), next.log.clone());
+        let job = move || {
+            Some((announcer.head(&log, base, log_time).ok()?, announcer.trust(&policy, &log, log_time).ok()?))
+        };
+        let Ok(Some((head, trust))) = self.pool.run(job).await else {
+            tracing::error!("the head of the revocation log could not be signed");
+            return;
+        };
+        next.head = Arc::new(head);
+        if !trust.statement().says_the_same(next.trust.statement()) {
+            next.trust = Arc::new(trust);
+        }
+        self.publish(next);
+    }
+
+    fn publish(&self, next: Published) {
+        self.published.send_replace(Arc::new(next));
+    }
+}
+
+/// Why the writer does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotStart {
+    /// Head or trust could not be signed.
+    #[error("the head of the revocation log could not be signed")]
+    Signing(#[from] common::trust::signed::SignError),
+    /// No thread.
+    #[error("the system starts no more threads")]
+    Thread(#[from] std::io::Error),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+const QUEUE: usize = 1_024;
+const BATCH: usize = 256;
+const TICK: Duration = Duration::from_millis(200);
+const MINUTE: Duration = Duration::from_mins(1);

@@ -1,0 +1,7 @@
+//! What the issuer does, step by step. Knows ports and the domain; no transport, no store by name.
+
+pub mod conditions;
+pub mod followers;
+pub mod log;
+pub mod signing_pool;
+pub mod trail;
