@@ -2,6 +2,11 @@
 
 pub mod conditions;
 pub mod followers;
+pub mod issue;
 pub mod log;
+pub mod projects;
+pub mod realm;
+pub mod revoke;
 pub mod signing_pool;
+pub mod tokens;
 pub mod trail;

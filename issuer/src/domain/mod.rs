@@ -2,6 +2,7 @@
 
 pub mod approval;
 pub mod chunks;
+pub mod claims;
 pub mod draft;
 pub mod event;
 pub mod followers;

@@ -1,0 +1,107 @@
+//! What all use cases of one realm share. Never a transport; never a store by name.
+
+use std::{fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::hmac;
+use common::{clock::Clock, key_id::KeyId, keys::SigningKey, verification::Policy};
+
+use crate::{
+    application::{
+        conditions::Conditions,
+        followers::Followers,
+        log::{LogHandle, Published},
+        signing_pool::SigningPool,
+        trail::Trail,
+    },
+    domain::{
+        policy_record::{KeyRole, PolicyRecord},
+        ports::{Entropy, Store},
+    },
+};
+
+/// One realm: one log, one `iss`, its keys and its store.
+#[derive(Debug)]
+pub struct Realm {
+    /// Its name.
+    pub name: String,
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// The `aud` of its tokens.
+    pub audience: String,
+    /// How a finished token is judged before it leaves.
+    pub self_check: Policy,
+    /// Projects, ledger, log.
+    pub store: Arc<dyn Store>,
+    /// The audit trail.
+    pub trail: Arc<Trail>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// The revocation log.
+    pub log: LogHandle,
+    /// The running verifiers.
+    pub followers: Arc<Followers>,
+    /// What stands in the way.
+    pub conditions: Arc<Conditions>,
+    /// Limits and key roles as the store holds them.
+    pub policy: ArcSwap<PolicyRecord>,
+    /// The token keys that this issuer holds, the newest first.
+    pub keys: Vec<Arc<SigningKey>>,
+    /// Where tokens are signed.
+    pub pool: SigningPool,
+    /// For what must be recognised and not be read.
+    pub blinding: Blinding,
+}
+
+impl Realm {
+    /// The key that signs: the one with the active role, else the newest that is held; never a revoked one.
+    pub fn signing_key(&self, published: &Published) -> Option<&Arc<SigningKey>> {
+        let policy = self.policy.load();
+        let usable = |id: KeyId| {
+            let gone = |(key, role): &(KeyId, KeyRole)| {
+                *key == id && matches!(role, KeyRole::Revoked | KeyRole::Retired { .. } | KeyRole::Prepared)
+            };
+            !policy.keys.iter().any(gone) && !published.log.set().holds_key(&id)
+        };
+        let held = |id: KeyId| self.keys.iter().find(|key| key.public().id() == id);
+        let active = policy.active_key().filter(|id| usable(*id)).and_then(held);
+        active.or_else(|| self.keys.iter().find(|key| usable(key.public().id())))
+    }
+
+    /// The held key of this name.
+    pub fn key(&self, id: KeyId) -> Option<&Arc<SigningKey>> {
+        self.keys.iter().find(|key| key.public().id() == id)
+    }
+}
+
+/// A keyed hash: tells whether two things are the same, and nothing else of them.
+pub struct Blinding(hmac::Key);
+
+impl Blinding {
+    /// Under a key of at least 32 secret bytes.
+    pub fn new(secret: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// The hash of these parts, each with its length, so that no two lists of parts are one.
+    pub fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut hash = [0; 32];
+        for (to, from) in hash.iter_mut().zip(context.sign().as_ref()) {
+            *to = *from;
+        }
+        hash
+    }
+}
+
+impl fmt::Debug for Blinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Blinding")
+    }
+}
