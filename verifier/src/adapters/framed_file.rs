@@ -112,6 +112,21 @@ impl FramedFile {
         named
     }
 
+    /// Hands each whole frame of the file at `path` to `each`, in order, and changes nothing. For the holder of that file:
+    /// nobody else knows that it does not grow meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`FramedFile::open`], but for the lock.
+    pub fn read<E: From<OpenError>>(
+        path: &Path,
+        mut each: impl FnMut(Frame<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let file = File::open(path).map_err(OpenError::Io)?;
+        let length = file.metadata().map_err(OpenError::Io)?.len();
+        read_frames(&mut BufReader::new(file), length, &mut each).map(|_whole| ())
+    }
+
     /// Bytes in the file.
     ///
     /// # Errors

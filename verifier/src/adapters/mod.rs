@@ -1,3 +1,4 @@
 //! Disks and sockets. Decides nothing about tokens.
 
 pub mod framed_file;
+pub mod snapshot;

@@ -1,5 +1,8 @@
 //! What a verdict is judged on. Never awaits; knows no transport and no disk.
 
 pub mod cache;
+pub mod feed;
 pub mod trust_view;
 pub mod view;
+#[cfg(test)]
+pub(crate) mod written;

@@ -1,0 +1,252 @@
+//! The verifier's own file: what it holds, so that a restart goes on from there. Believed only under signed heads.
+//!
+//! Frames: the identity first, then runs of entries, each covered by a signed head further on, signed statements, and
+//! renewals of the lease. The entries in it are one consecutive run of one epoch.
+
+mod damage;
+mod frames;
+mod load;
+mod rewrite;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use common::{
+    clock::Now,
+    revocation::{
+        head::{Head, Link},
+        lease::{BootId, LeaseRecord},
+        log::Log,
+    },
+    trust::{LogKeys, Trust, Verified},
+};
+
+use self::{
+    damage::Stop,
+    frames::{run_payload, signed_payload},
+    load::{Loaded, Loader},
+    rewrite::measure,
+};
+pub use self::{
+    damage::{Damage, SnapshotError},
+    frames::Identity,
+};
+use crate::{
+    adapters::framed_file::{Frame, FramedFile, OpenError},
+    domain::{
+        feed::{Batch, Run},
+        view::View,
+    },
+};
+
+/// The open file.
+#[derive(Debug)]
+pub struct Snapshot {
+    path: PathBuf,
+    identity: Identity,
+    file: FramedFile,
+    head: Option<Verified<Head>>,
+    trust: Option<Verified<Trust>>,
+    lease: Option<LeaseRecord>,
+    /// Entries in the file, live or not, and their bytes.
+    entries: u64,
+    entry_bytes: u64,
+    /// The size after the last rewriting.
+    rewritten: u64,
+    /// A write failed, so the end of the file is of no use.
+    torn: bool,
+}
+
+/// A file that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The file.
+    pub snapshot: Snapshot,
+    /// What it held.
+    pub view: View,
+    /// A file that could not be believed, and was set aside: an operator must be told.
+    pub refused: Option<SetAside>,
+}
+
+/// A file that could not be believed.
+#[derive(Debug)]
+pub struct SetAside {
+    /// Why.
+    pub why: Damage,
+    /// Where it is now.
+    pub path: PathBuf,
+}
+
+impl Snapshot {
+    /// Opens or creates the file. A lease goes on only in the same boot, and only if the wall clock did not go back.
+    ///
+    /// A file that is damaged or contradicts itself is renamed to `<path>.refused-<n>` and a new one begun, without a
+    /// lease.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]: the start must stop.
+    pub fn open(
+        path: &Path,
+        identity: &Identity,
+        keys: &LogKeys,
+        boot: BootId,
+        now: Now,
+    ) -> Result<Opened, SnapshotError> {
+        let why = match Self::load(path, identity, keys, boot, now) {
+            Ok((snapshot, view)) => return Ok(Opened { snapshot, view, refused: None }),
+            Err(Stop::Damage(why)) => why,
+            Err(Stop::Foreign | Stop::Open(OpenError::Foreign)) => return Err(SnapshotError::Foreign),
+            Err(Stop::Open(OpenError::InUse)) => return Err(SnapshotError::InUse),
+            Err(Stop::Open(OpenError::Damaged { offset })) => Damage::Frame { offset },
+            Err(Stop::Open(OpenError::Io(error))) => return Err(SnapshotError::Io(error)),
+        };
+        let aside = set_aside(path)?;
+        tracing::error!(%why, aside = %aside.display(), "the snapshot is refused and set aside");
+        match Self::load(path, identity, keys, boot, now) {
+            Ok((snapshot, view)) => {
+                Ok(Opened { snapshot, view, refused: Some(SetAside { why, path: aside }) })
+            }
+            Err(_) => Err(SnapshotError::Io(io::Error::other("a new file cannot be begun"))),
+        }
+    }
+
+    fn load(
+        path: &Path,
+        identity: &Identity,
+        keys: &LogKeys,
+        boot: BootId,
+        now: Now,
+    ) -> Result<(Self, View), Stop> {
+        let mut loader = Loader::new(identity, keys);
+        let file = FramedFile::open(path, |frame| loader.take(frame))?;
+        let (entries, entry_bytes) = (loader.entries, loader.entry_bytes);
+        let Loaded { view, head, lease, identified, loose_end } = loader.finish(boot, now)?;
+        let mut snapshot = Self {
+            path: path.to_owned(),
+            identity: identity.clone(),
+            file,
+            head,
+            trust: view.trust.as_deref().cloned(),
+            lease,
+            entries,
+            entry_bytes,
+            rewritten: 0,
+            torn: loose_end,
+        };
+        if !identified {
+            let payload = snapshot.identity.to_bytes();
+            snapshot.write(&[Frame { kind: frames::IDENTITY, payload: &payload }])?;
+        }
+        snapshot.mend()?;
+        Ok((snapshot, view))
+    }
+
+    /// The head that covers what the file holds.
+    pub const fn head(&self) -> Option<&Verified<Head>> {
+        self.head.as_ref()
+    }
+
+    /// Takes in what the log grew by. On the disk when this returns.
+    ///
+    /// What does not follow the entries in the file replaces them: another epoch, or a jump over entries that have
+    /// expired for everybody.
+    ///
+    /// # Errors
+    /// Nothing of it counts as held; it may be tried again.
+    pub fn append(&mut self, batch: &Batch) -> io::Result<()> {
+        if !self.is_followed_by(batch) {
+            return self.begin_again(batch);
+        }
+        self.mend()?;
+        let runs: Vec<_> = batch.runs.iter().map(run_payload).collect();
+        let head = signed_payload(&batch.head);
+        let mut frames: Vec<_> =
+            runs.iter().map(|payload| Frame { kind: frames::ENTRIES, payload }).collect();
+        frames.push(Frame { kind: frames::HEAD, payload: &head });
+        self.write(&frames)?;
+        let (entries, bytes) = measure(&batch.runs);
+        self.entries += entries;
+        self.entry_bytes += bytes;
+        self.head = Some(batch.head.clone());
+        Ok(())
+    }
+
+    /// Keeps the latest statement about keys and limits. On the disk when this returns.
+    ///
+    /// # Errors
+    /// As [`Snapshot::append`].
+    pub fn trust(&mut self, trust: &Verified<Trust>) -> io::Result<()> {
+        self.mend()?;
+        self.write(&[Frame { kind: frames::TRUST, payload: &signed_payload(trust) }])?;
+        self.trust = Some(trust.clone());
+        Ok(())
+    }
+
+    /// Notes a renewal, of a view that holds nothing which the file does not. Not waited for: an older one errs to the
+    /// safe side.
+    ///
+    /// # Errors
+    /// As [`Snapshot::append`].
+    pub fn lease(&mut self, record: LeaseRecord) -> io::Result<()> {
+        self.mend()?;
+        let frame = Frame { kind: frames::LEASE, payload: &record.to_bytes() };
+        self.file.append_unsynced(&[frame]).inspect_err(|_| self.torn = true)?;
+        self.lease = Some(record);
+        Ok(())
+    }
+
+    /// Rewrites the file without the entries that `log` has trimmed away, if that is worth it. Says whether it was.
+    ///
+    /// # Errors
+    /// The old file stands.
+    pub fn compact(&mut self, log: &Log) -> io::Result<bool> {
+        let size = self.file.size()?;
+        let live = self.entry_bytes.saturating_mul(log.entries()).checked_div(self.entries).unwrap_or(0);
+        let worth_it = size > live.saturating_mul(2) && size >= self.rewritten.saturating_add(SMALLEST);
+        if worth_it {
+            let epoch = log.set().epoch();
+            self.rewrite(|run| run.epoch == epoch && run.last() <= log.base().sequence)?;
+        }
+        Ok(worth_it)
+    }
+
+    /// Hands the runs that reach beyond `after` to `each`, in order; the first may begin earlier.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or `each` says so.
+    pub fn runs_after(&self, after: u64, mut each: impl FnMut(Run) -> io::Result<()>) -> io::Result<()> {
+        self.covered(|run| if run.last() > after { each(run.to_run()) } else { Ok(()) })
+    }
+
+    fn is_followed_by(&self, batch: &Batch) -> bool {
+        let Some(held) = self.head.as_ref().map(Verified::statement) else { return self.entries == 0 };
+        let given = batch.head.statement();
+        match batch.runs.first() {
+            Some(run) => {
+                let follows = Link { sequence: run.first.saturating_sub(1), hash: run.previous };
+                run.epoch == held.epoch && follows == held.end
+            }
+            None => (given.epoch, given.end) == (held.epoch, held.end),
+        }
+    }
+
+    fn write(&mut self, frames: &[Frame<'_>]) -> io::Result<()> {
+        self.file.append(frames).inspect_err(|_| self.torn = true)
+    }
+}
+
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let names = (1..=u16::MAX).map(|n| path.with_added_extension(format!("refused-{n}")));
+    let free = names.into_iter().find(|to| !to.exists());
+    let to = free.ok_or_else(|| io::Error::other("no name is left for a refused file"))?;
+    fs::rename(path, &to)?;
+    Ok(to)
+}
+
+/// A file below this is not rewritten: it need not grow by more than this either.
+const SMALLEST: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! From frames to a view: what the file holds is believed only as far as a signed head covers it. Writes nothing.
+
+use std::sync::Arc;
+
+use common::{
+    clock::Now,
+    revocation::{
+        head::{Head, Link},
+        lease::{BootId, LeaseRecord},
+        log::Log,
+    },
+    trust::{LogKeys, Signed, Trust, Verified},
+};
+
+use super::{
+    Damage, Identity,
+    damage::Stop,
+    frames::{self, RunFrame},
+};
+use crate::{
+    adapters::framed_file::Frame,
+    domain::{feed::Run, view::View},
+};
+
+/// Takes the frames in order.
+pub(super) struct Loader<'a> {
+    identity: &'a Identity,
+    keys: &'a LogKeys,
+    identified: bool,
+    /// Everything before the last head; before the first head, everything.
+    log: Option<Log>,
+    /// Runs behind the last head: no head covers them yet.
+    uncovered: Vec<Run>,
+    head: Option<(Head, Signed)>,
+    trust: Option<Verified<Trust>>,
+    lease: Option<LeaseRecord>,
+    pub(super) entries: u64,
+    pub(super) entry_bytes: u64,
+}
+
+/// What was found.
+pub(super) struct Loaded {
+    pub(super) view: View,
+    pub(super) head: Option<Verified<Head>>,
+    pub(super) lease: Option<LeaseRecord>,
+    /// Whether the file has an identity yet.
+    pub(super) identified: bool,
+    /// Runs at the end that no head covers: not believed, and to be taken out of the file.
+    pub(super) loose_end: bool,
+}
+
+impl<'a> Loader<'a> {
+    pub(super) const fn new(identity: &'a Identity, keys: &'a LogKeys) -> Self {
+        Self {
+            identity,
+            keys,
+            identified: false,
+            log: None,
+            uncovered: Vec::new(),
+            head: None,
+            trust: None,
+            lease: None,
+            entries: 0,
+            entry_bytes: 0,
+        }
+    }
+
+    pub(super) fn take(&mut self, frame: Frame<'_>) -> Result<(), Stop> {
+        match frame.kind {
+            frames::IDENTITY if !self.identified => {
+                if !self.identity.is_of(frame.payload)? {
+                    return Err(Stop::Foreign);
+                }
+                self.identified = true;
+                Ok(())
+            }
+            _ if !self.identified => Err(Damage::Malformed.into()),
+            frames::ENTRIES => self.run(RunFrame::read(frame.payload)?).map_err(Stop::from),
+            frames::HEAD => self.cover(frames::read_signed(frame.payload)?).map_err(Stop::from),
+            frames::TRUST => self.trust(&frames::read_signed(frame.payload)?).map_err(Stop::from),
+            frames::LEASE => {
+                self.lease = Some(LeaseRecord::from_bytes(frame.payload).ok_or(Damage::Malformed)?);
+                Ok(())
+            }
+            _ => Err(Damage::Malformed.into()),
+        }
+    }
+
+    fn run(&mut self, run: RunFrame<'_>) -> Result<(), Damage> {
+        self.entries += run.count;
+        self.entry_bytes += run.entries.len() as u64;
+        if self.head.is_some() {
+            self.uncovered.push(run.to_run());
+            return Ok(());
+        }
+        let base = Link { sequence: run.first - 1, hash: run.previous };
+        let log = self.log.get_or_insert_with(|| Log::from_base(run.epoch, base));
+        extend(log, run.epoch, base, run.entries)
+    }
+
+    /// A head ends where the runs before it end. Whether the log key signed it is asked of the last one only: it covers
+    /// what all the others did.
+    fn cover(&mut self, signed: Signed) -> Result<(), Damage> {
+        let head = Head::decode(&signed.bytes).map_err(|_unreadable| Damage::Malformed)?;
+        if self.head.as_ref().is_some_and(|(held, _)| head.cursor() < held.cursor()) {
+            return Err(Damage::RolledBack);
+        }
+        let log = self.log.get_or_insert_with(|| Log::from_base(head.epoch, head.base));
+        for run in self.uncovered.drain(..) {
+            extend(log, run.epoch, Link { sequence: run.first - 1, hash: run.previous }, &run.entries)?;
+        }
+        if log.cursor() != head.cursor() || log.end() != head.end {
+            return Err(Damage::BrokenChain);
+        }
+        self.head = Some((head, signed));
+        Ok(())
+    }
+
+    fn trust(&mut self, signed: &Signed) -> Result<(), Damage> {
+        let trust = self.keys.check::<Trust>(signed)?;
+        let said = trust.statement();
+        if said.issuer != self.identity.issuer || said.realm != self.identity.realm {
+            return Err(Damage::OtherIssuer);
+        }
+        if self.trust.as_ref().is_some_and(|held| held.statement().stated_at > said.stated_at) {
+            return Err(Damage::RolledBack);
+        }
+        self.trust = Some(trust);
+        Ok(())
+    }
+
+    pub(super) fn finish(self, boot: BootId, now: Now) -> Result<Loaded, Damage> {
+        let mut view = View { trust: self.trust.map(Arc::new), ..View::empty() };
+        let mut loose_end = !self.uncovered.is_empty();
+        let mut covered = None;
+        if let Some((_, signed)) = self.head {
+            let head = self.keys.check::<Head>(&signed)?;
+            let said = head.statement();
+            if said.issuer != self.identity.issuer || said.realm != self.identity.realm {
+                return Err(Damage::OtherIssuer);
+            }
+            let log = self.log.unwrap_or_else(Log::empty);
+            view.log = log.towards(said, now.wall)?.finish(now.wall)?;
+            view.lease = self.lease.and_then(|record| record.resume(boot, now));
+            covered = Some(head);
+        } else {
+            loose_end = self.log.is_some();
+        }
+        let lease = self.lease.filter(|_| view.lease.is_some());
+        Ok(Loaded { view, head: covered, lease, identified: self.identified, loose_end })
+    }
+}
+
+fn extend(log: &mut Log, epoch: u64, base: Link, entries: &[u8]) -> Result<(), Damage> {
+    if epoch != log.set().epoch() || base != log.end() {
+        return Err(Damage::BrokenChain);
+    }
+    Ok(log.extend(entries)?)
+}
