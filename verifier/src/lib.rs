@@ -2,9 +2,15 @@
 
 pub mod adapters;
 pub mod application;
+pub mod args;
 pub mod domain;
+pub mod settings;
 pub mod transport;
+pub mod wiring;
 
-// So that the world of the tests is spelt alike here and in `tests/grpc`.
+// The world of the tests, spelt alike here and in `tests/grpc`.
 #[cfg(test)]
 extern crate self as verifier;
+#[cfg(test)]
+#[path = "../tests/grpc/world.rs"]
+mod world;

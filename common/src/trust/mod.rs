@@ -4,4 +4,4 @@ pub mod keys_and_limits;
 pub mod signed;
 
 pub use keys_and_limits::Trust;
-pub use signed::{LogKeys, NotTrusted, Signed, Statement, Verified};
+pub use signed::{InvalidLogKeys, LogKeys, NotTrusted, Signed, Statement, Verified};

@@ -1,6 +1,8 @@
-//! The verifier's gRPC. Decides nothing: parses, asks, renders.
+//! The verifier's gRPC, probes and metrics. Decides nothing: parses, asks, renders.
 
 mod convert;
 pub mod grpc;
+pub mod health;
 pub mod methods;
+pub mod metrics;
 mod status;

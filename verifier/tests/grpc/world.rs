@@ -34,10 +34,7 @@ use common::{
     verification::Policy,
 };
 use verifier::{
-    application::{
-        shared_view::SharedView,
-        verify::{Question, Verifier},
-    },
+    application::{shared_view::SharedView, verify::Verifier},
     domain::{cache::VerifiedTokens, view::View},
 };
 
@@ -77,17 +74,6 @@ impl World {
         let mut view = View::clone(&self.shared.load());
         change(&mut view);
         self.shared.publish(view);
-    }
-}
-
-/// A question that any good token answers.
-pub(crate) fn ask(token: &str) -> Question<'_> {
-    Question {
-        token,
-        accepted_types: TokenType::ALL.to_vec(),
-        at_least: None,
-        max_staleness: None,
-        holder: None,
     }
 }
 

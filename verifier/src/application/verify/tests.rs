@@ -12,11 +12,8 @@ use common::{
 use proptest::prelude::*;
 
 use super::*;
+use crate::world::{World, at, key, lease, log, rule, token, trust};
 use common::revocation::rule::Rule;
-use world::{World, ask, at, key, lease, log, rule, token, trust};
-
-#[path = "../../../tests/grpc/world.rs"]
-mod world;
 
 /// What became of a question, in a form that can be compared.
 #[derive(Debug, Eq, PartialEq)]
@@ -29,6 +26,17 @@ enum Outcome {
 use Outcome::{Refused, Undecided as Undecidable};
 
 const TOO_OLD: Outcome = Undecidable(Undecided::Stale(Stale::TooOld));
+
+/// A question that any good token answers.
+fn ask(token: &str) -> Question<'_> {
+    Question {
+        token,
+        accepted_types: TokenType::ALL.to_vec(),
+        at_least: None,
+        max_staleness: None,
+        holder: None,
+    }
+}
 
 fn outcome(world: &World, question: &Question<'_>) -> Outcome {
     told(world.verifier.verify(question).answer)

@@ -1,0 +1,298 @@
+//! The verifier's settings, checked all at once. The public log keys are read here, and no other file.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use common::{
+    jws::Algorithm,
+    keys::PublicKey,
+    runtime::{
+        service_settings::{Defaults, ServiceSettings},
+        settings_file::{Mistakes, SettingsFile},
+    },
+    token::kind::{PerType, TokenType},
+    trust::{InvalidLogKeys, LogKeys},
+    verification::{InvalidPolicy, Policy},
+};
+use http::Uri;
+
+/// What every variable of ours begins with.
+pub const PREFIX: &str = "VERIFIER_";
+
+/// Everything that can be set, and good.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Listeners and logs.
+    pub service: ServiceSettings,
+    /// Whose tokens are taken.
+    pub policy: Policy,
+    /// The `iss` of the realm, which its signed heads name too.
+    pub issuer: String,
+    /// The realm that is followed.
+    pub realm: String,
+    /// Where issuers are, at least one.
+    pub endpoints: Vec<IssuerEndpoint>,
+    /// The pinned log keys.
+    pub log_keys: LogKeys,
+    /// Under which name the issuers know this verifier.
+    pub follower_id: String,
+    /// Where what was heard is kept over a restart; nowhere, if absent.
+    pub snapshot: Option<PathBuf>,
+    /// Own staleness limits; they only tighten what is announced.
+    pub limits: PerType<Option<Duration>>,
+}
+
+/// Where an issuer is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum IssuerEndpoint {
+    /// `http://host:port`.
+    Http(Uri),
+    /// `unix:/path`.
+    Unix(PathBuf),
+}
+
+impl Settings {
+    /// Takes all settings. `host` is the machine's name, which stands in for `follower.id`.
+    ///
+    /// # Errors
+    /// Every mistake at once.
+    pub fn read(mut file: SettingsFile, host: &str) -> Result<Self, InvalidSettings> {
+        let service = ServiceSettings::read(&mut file, Defaults::VERIFIER);
+        let issuer = file.string_or("token.issuer", "ipms");
+        let audience = file.string_or("token.audience", "incert");
+        let realm = realm(&mut file);
+        let endpoints = endpoints(&mut file);
+        let log_keys = log_keys(&mut file);
+        let follower_id = follower_id(&mut file, host);
+        let snapshot = file.optional_path("snapshot.path");
+        let limits = PerType::from_fn(|kind| staleness(&mut file, kind));
+        file.finish()?;
+        Ok(Self {
+            service,
+            policy: Policy::new(issuer.clone(), audience, Policy::DEFAULT_LEEWAY)?,
+            issuer,
+            realm,
+            endpoints,
+            log_keys: LogKeys::new(log_keys)?,
+            follower_id,
+            snapshot,
+            limits,
+        })
+    }
+}
+
+/// Settings that are not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidSettings {
+    /// What is wrong with each key.
+    #[error(transparent)]
+    Mistakes(#[from] Mistakes),
+    /// `token.issuer` or `token.audience`.
+    #[error("token: {0}")]
+    Policy(#[from] InvalidPolicy),
+    /// `issuer.log_keys`.
+    #[error("issuer.log_keys: {0}")]
+    LogKeys(#[from] InvalidLogKeys),
+}
+
+fn realm(file: &mut SettingsFile) -> String {
+    let realm = file.string_or("realm", "default");
+    let plain = realm.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if realm.len() > 64 || !plain {
+        file.refuse("realm", "be 1 to 64 characters of [a-z0-9-]");
+    }
+    realm
+}
+
+fn endpoints(file: &mut SettingsFile) -> Vec<IssuerEndpoint> {
+    let given = file.list("issuer.endpoints");
+    let given = if given.is_empty() { vec!["http://127.0.0.1:50051".to_owned()] } else { given };
+    let read: Vec<_> = given.iter().map(|text| IssuerEndpoint::parse(text)).collect();
+    // Each way of being wrong is told once, however many are.
+    for wrong in [NoEndpoint::Tls, NoEndpoint::Form] {
+        if read.contains(&Err(wrong)) {
+            file.refuse("issuer.endpoints", &wrong.to_string());
+        }
+    }
+    read.into_iter().filter_map(Result::ok).collect()
+}
+
+impl IssuerEndpoint {
+    fn parse(text: &str) -> Result<Self, NoEndpoint> {
+        if text.starts_with("https://") {
+            return Err(NoEndpoint::Tls);
+        }
+        if let Some(path) = text.strip_prefix("unix:") {
+            // As gRPC spells it, with two slashes more or without.
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(NoEndpoint::Form) };
+        }
+        let uri: Uri = text.parse().ok().ok_or(NoEndpoint::Form)?;
+        let whole = uri.scheme_str() == Some("http") && uri.port_u16().is_some();
+        // A name and a port, and nothing behind them; no user before them either.
+        let bare = uri.path_and_query().is_none_or(|path| path == "/")
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        if whole && bare { Ok(Self::Http(uri)) } else { Err(NoEndpoint::Form) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+enum NoEndpoint {
+    #[error("not be https://: TLS is not configured")]
+    Tls,
+    #[error("be a list of http://host:port or unix:/path")]
+    Form,
+}
+
+fn log_keys(file: &mut SettingsFile) -> Vec<PublicKey> {
+    let algorithms = [("PS256", Algorithm::Ps256), ("RS256", Algorithm::Rs256)];
+    let algorithm = file.choice_or("token.algorithm", Algorithm::Ps256, &algorithms);
+    let paths = file.list("issuer.log_keys");
+    let paths = if paths.is_empty() { vec!["keys/log.public.pem".to_owned()] } else { paths };
+    if paths.len() > 2 {
+        file.refuse("issuer.log_keys", "be one file, or two while the key is exchanged");
+    }
+    let mut keys = Vec::new();
+    for path in paths {
+        let read = fs::read_to_string(&path).map_err(|error| error.to_string());
+        match read.and_then(|pem| PublicKey::from_pem(&pem, algorithm).map_err(|error| error.to_string())) {
+            Ok(key) => keys.push(key),
+            Err(why) => file.refuse("issuer.log_keys", &format!("name public PEM files: {path}: {why}")),
+        }
+    }
+    keys
+}
+
+fn follower_id(file: &mut SettingsFile, host: &str) -> String {
+    let bounded =
+        |id: &str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let given = file.optional_string("follower.id");
+    let id = given.clone().unwrap_or_else(|| host.to_owned());
+    if !bounded(&id) {
+        let must = match given {
+            Some(_) => "be 1 to 128 printable ASCII characters",
+            None => "be given: the name of this machine is none",
+        };
+        file.refuse("follower.id", must);
+    }
+    id
+}
+
+/// Absent is no limit of one's own.
+fn staleness(file: &mut SettingsFile, kind: TokenType) -> Option<Duration> {
+    let key = format!("limits.{}.staleness", kind.as_str().to_ascii_lowercase());
+    let given = file.duration_or(&key, Duration::MAX, Duration::from_secs(1)..=Duration::from_hours(24));
+    (given < Duration::MAX).then_some(given)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::key;
+
+    fn read(host: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let owned = variables.iter().map(|(name, value)| (format!("{PREFIX}{name}"), (*value).to_owned()));
+        let file = SettingsFile::new(toml::Table::new(), owned, PREFIX);
+        Settings::read(file, host).map_err(|mistakes| mistakes.to_string())
+    }
+
+    fn log_key() -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), key(2).public().to_pem().unwrap()).unwrap();
+        file
+    }
+
+    #[test]
+    fn only_the_log_key_must_be_there() {
+        let pem = log_key();
+        let path = pem.path().to_str().unwrap();
+        let settings = read("host-a", &[("ISSUER__LOG_KEYS", path)]).unwrap();
+        assert_eq!(settings.service.grpc_listen.to_string(), "127.0.0.1:50052");
+        assert_eq!(settings.endpoints, [IssuerEndpoint::Http(Uri::from_static("http://127.0.0.1:50051"))]);
+        assert_eq!(
+            (&*settings.issuer, &*settings.realm, &*settings.follower_id),
+            ("ipms", "default", "host-a")
+        );
+        assert_eq!((settings.snapshot, settings.limits), (None, PerType::default()));
+        assert_eq!(read("host-a", &[]).err().unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let told = read(
+            "",
+            &[
+                ("GRPC__LISTEN", "0.0.0.0:1"),
+                ("ISSUER__ENDPOINTS", "https://a:1,b"),
+                ("ISSUER__LOG_KEYS", "/nowhere/1.pem,/nowhere/2.pem,/nowhere/3.pem"),
+                ("ISSUER__CA", "ca.pem"),
+                ("LIMITS__REVERSE__STALENESS", "0s"),
+                ("REALM", "{a}"),
+                ("TOKEN__ALGORITHM", "none"),
+                ("TOKEN__ISSUER", ""),
+            ],
+        );
+        let told = told.err().unwrap();
+        let keys: Vec<_> = told.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(
+            keys,
+            [
+                "follower.id",
+                "grpc.listen",
+                "issuer.ca",
+                "issuer.endpoints",
+                "issuer.endpoints",
+                "issuer.log_keys",
+                "issuer.log_keys",
+                "issuer.log_keys",
+                "issuer.log_keys",
+                "limits.reverse.staleness",
+                "realm",
+                "token.algorithm",
+                "token.issuer",
+            ],
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn own_limits_and_names_are_taken() {
+        let pem = log_key();
+        let path = pem.path().to_str().unwrap();
+        let settings = read(
+            "host-a",
+            &[
+                ("ISSUER__LOG_KEYS", &format!("{path},{path}")),
+                ("ISSUER__ENDPOINTS", "http://a.test:1, unix:/run/issuer.sock"),
+                ("LIMITS__REVERSE__STALENESS", "3s"),
+                ("FOLLOWER__ID", "sidecar 7"),
+                ("SNAPSHOT__PATH", "/var/lib/verifier/view"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(settings.endpoints.get(1), Some(&IssuerEndpoint::Unix("/run/issuer.sock".into())));
+        assert_eq!(settings.limits.reverse, Some(Duration::from_secs(3)));
+        assert_eq!((settings.limits.secondary, &*settings.follower_id), (None, "sidecar 7"));
+        assert!(settings.snapshot.is_some());
+    }
+
+    #[test]
+    fn an_endpoint_is_a_host_and_a_port_or_a_path() {
+        for good in ["http://127.0.0.1:50051", "http://[::1]:1/", "unix:/a", "unix:///a"] {
+            assert!(IssuerEndpoint::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "a:1",
+            "http://a",
+            "http://a:1/b",
+            "http://a:1/?q",
+            "http://u@a:1",
+            "unix:a",
+            "unix://a",
+            "ftp://a:1",
+        ] {
+            assert_eq!(IssuerEndpoint::parse(bad), Err(NoEndpoint::Form), "{bad}");
+        }
+        assert_eq!(IssuerEndpoint::parse("https://a:1"), Err(NoEndpoint::Tls));
+    }
+}
