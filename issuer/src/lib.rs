@@ -3,3 +3,4 @@
 pub mod adapters;
 pub mod application;
 pub mod domain;
+pub mod transport;

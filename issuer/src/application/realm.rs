@@ -4,7 +4,12 @@ use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
-use common::{clock::Clock, key_id::KeyId, keys::SigningKey, verification::Policy};
+use common::{
+    clock::Clock,
+    key_id::KeyId,
+    keys::{PublicKey, SigningKey},
+    verification::Policy,
+};
 
 use crate::{
     application::{
@@ -49,6 +54,8 @@ pub struct Realm {
     pub policy: ArcSwap<PolicyRecord>,
     /// The token keys that this issuer holds, the newest first.
     pub keys: Vec<Arc<SigningKey>>,
+    /// The public log key.
+    pub log_key: PublicKey,
     /// Where tokens are signed.
     pub pool: SigningPool,
     /// For what must be recognised and not be read.

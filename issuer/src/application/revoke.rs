@@ -145,12 +145,11 @@ fn planned(rule: Rule, reason: Reason) -> Planned {
 pub(super) fn hits_of(rule: &Rule) -> PerType<bool> {
     let any = PerType::from_fn(|_| true);
     match rule {
-        Rule::Token(_) | Rule::Key(_) => any,
         Rule::Scope(Scope { token_type: Some(kind), .. }) => only(*kind),
         Rule::Scope(Scope { source_project: Some(_), .. } | Scope { source_organisation: Some(_), .. }) => {
             only(TokenType::Secondary)
         }
-        Rule::Scope(_) => any,
+        Rule::Scope(_) | Rule::Token(_) | Rule::Key(_) => any,
     }
 }
 

@@ -1,0 +1,191 @@
+//! One running verifier's feed: what it is told, and when. Knows no stream; the transport carries what is said here.
+
+use std::{sync::Arc, time::Duration};
+
+use common::{
+    revocation::{cursor::Cursor, head::Head},
+    token::kind::PerType,
+    trust::{LogKeys, Signed, Trust, Verified},
+};
+
+use crate::{
+    application::{log::Published, realm::Realm},
+    domain::{chunks::Chunk, followers::Follower, ports::StoreError},
+};
+
+/// How a verifier opens its feed.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// Who.
+    pub follower: Follower,
+    /// The realm that it expects.
+    pub realm: String,
+    /// The head that it holds.
+    pub head: Option<Signed>,
+    /// The staleness limits that it applies; the announced ones where it has none of its own.
+    pub limits: PerType<Duration>,
+    /// The highest entry kind that it knows.
+    pub entry_kinds: u32,
+    /// The highest claims version that it knows.
+    pub schema: u64,
+}
+
+/// What a verifier is told.
+#[derive(Clone, Debug)]
+pub enum Say {
+    /// Keys and limits.
+    Trust(Arc<Verified<Trust>>),
+    /// The end of the log; the entries up to it follow.
+    Head(Arc<Verified<Head>>),
+    /// A run of entries.
+    Entries(u64, Chunk),
+    /// The answer to a probe: this was the end of the log after the probe arrived.
+    Answer(u64, Cursor),
+}
+
+/// A feed that is open.
+#[derive(Debug)]
+pub struct Feed {
+    realm: Arc<Realm>,
+    follower: Follower,
+    trust: Option<Arc<Verified<Trust>>>,
+    head: Option<Arc<Verified<Head>>>,
+    /// Up to where entries were sent, or are known to be held.
+    sent: Cursor,
+    probed: u64,
+}
+
+impl Feed {
+    /// Enters the verifier into the register, durably, and looks at what it holds.
+    ///
+    /// # Errors
+    /// [`FollowError`].
+    pub async fn open(realm: Arc<Realm>, hello: Hello) -> Result<Self, FollowError> {
+        if hello.realm != realm.name {
+            return Err(FollowError::OtherRealm);
+        }
+        if hello.entry_kinds < ENTRY_KINDS || hello.schema < common::token::claims::SCHEMA {
+            return Err(FollowError::TooOld);
+        }
+        let now = realm.clock.now().boot;
+        let row = realm.followers.join(hello.follower.clone(), hello.limits, now);
+        realm.store.save_follower(row).await?;
+        let published = realm.log.published();
+        let keys = LogKeys::new(vec![realm.log_key.clone()]).ok();
+        // A head that this log key did not sign tells nothing; the verifier is sent everything.
+        let held = hello.head.and_then(|head| keys.as_ref()?.check::<Head>(&head).ok());
+        let sent = held.map_or(Cursor::ZERO, |held| position(&published, held.statement()));
+        Ok(Self { realm, follower: hello.follower, trust: None, head: None, sent, probed: 0 })
+    }
+
+    /// Everything that the verifier has not been told of what stands now.
+    ///
+    /// # Errors
+    /// [`FollowError::Corrupt`].
+    pub fn catch_up(&mut self) -> Result<Vec<Say>, FollowError> {
+        let published = self.realm.log.published();
+        let mut say = Vec::new();
+        if published.lost {
+            // What is held here is not what was promised: nobody is told that it is the end of the log.
+            return Ok(say);
+        }
+        if self.trust.as_ref().is_none_or(|told| !Arc::ptr_eq(told, &published.trust)) {
+            say.push(Say::Trust(Arc::clone(&published.trust)));
+            self.trust = Some(Arc::clone(&published.trust));
+        }
+        if self.head.as_ref().is_none_or(|told| !Arc::ptr_eq(told, &published.head)) {
+            say.push(Say::Head(Arc::clone(&published.head)));
+            self.head = Some(Arc::clone(&published.head));
+            let end = published.log.cursor();
+            let base = published.head.statement().base.sequence;
+            let after = if self.sent.epoch == end.epoch { self.sent.sequence.max(base) } else { base };
+            let runs = published.chunks.after(after).map_err(|_impossible| FollowError::Corrupt)?;
+            say.extend(runs.into_iter().map(|run| Say::Entries(end.epoch, run)));
+            self.sent = end;
+        }
+        Ok(say)
+    }
+
+    /// A probe arrived. The answer comes after the head that it speaks of; a verifier that is behind gets none, so that
+    /// its lease ends.
+    ///
+    /// # Errors
+    /// [`FollowError::ProbeOrder`], [`FollowError::Corrupt`].
+    pub fn probe(&mut self, number: u64) -> Result<Vec<Say>, FollowError> {
+        if number <= self.probed {
+            return Err(FollowError::ProbeOrder);
+        }
+        self.probed = number;
+        let mut say = self.catch_up()?;
+        let told = self.head.as_ref().filter(|_| !self.realm.log.published().lost);
+        if let Some(head) = told
+            && self.realm.followers.answer(&self.follower, self.realm.clock.now().boot)
+        {
+            say.push(Say::Answer(number, head.statement().cursor()));
+        }
+        Ok(say)
+    }
+
+    /// Every reader of this verifier sees everything up to `cursor`, and so does its file.
+    ///
+    /// # Errors
+    /// [`FollowError::Unsent`]: it cannot have seen what it was not sent.
+    pub fn acknowledge(&self, cursor: Cursor) -> Result<(), FollowError> {
+        if cursor > self.sent {
+            return Err(FollowError::Unsent);
+        }
+        self.realm.followers.acknowledge(&self.follower, cursor);
+        Ok(())
+    }
+
+    /// The verifier stops and answers nobody any more.
+    pub async fn goodbye(self) {
+        self.realm.followers.leave(&self.follower);
+        // A row that stays in the store is waited for once more after a restart, and no longer.
+        self.realm.store.remove_followers(vec![self.follower]).await.ok();
+    }
+}
+
+/// Up to where this log and the verifier's agree for certain.
+fn position(published: &Published, held: &Head) -> Cursor {
+    let log = &published.log;
+    if held.epoch != log.cursor().epoch || held.end.sequence > log.end().sequence {
+        return Cursor::ZERO;
+    }
+    let same = if held.end.sequence == log.end().sequence {
+        held.end.hash == log.end().hash
+    } else {
+        let after = published.chunks.after(held.end.sequence);
+        after.is_ok_and(|runs| {
+            runs.first()
+                .is_some_and(|run| run.first != held.end.sequence + 1 || run.previous == held.end.hash)
+        })
+    };
+    if same { held.cursor() } else { Cursor::ZERO }
+}
+
+/// Why a feed ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum FollowError {
+    /// The verifier expects another realm.
+    #[error("another realm than this issuer's")]
+    OtherRealm,
+    /// It does not know what this issuer writes.
+    #[error("this verifier does not know the entries or claims in use")]
+    TooOld,
+    /// Probes must count up.
+    #[error("a probe whose number is not above the last one's")]
+    ProbeOrder,
+    /// It acknowledges what it was not sent.
+    #[error("an acknowledgement of entries that were not sent")]
+    Unsent,
+    /// The store did not take its row.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Our fault: the entries in memory cannot be read.
+    #[error("the revocation log in memory cannot be read")]
+    Corrupt,
+}
+
+/// The highest entry kind in use: 0 genesis, 1 rule.
+const ENTRY_KINDS: u32 = 1;

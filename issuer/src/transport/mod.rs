@@ -1,0 +1,14 @@
+//! The issuer's gRPC services: parse, ask, render. Decides nothing.
+
+pub mod follow;
+pub mod issuer;
+pub mod methods;
+pub mod paging;
+pub mod projects;
+pub mod render;
+pub mod revocation;
+pub mod status;
+
+/// A field is bad, and was noted among the violations.
+#[derive(Clone, Copy, Debug)]
+struct Noted;
