@@ -1,12 +1,14 @@
 //! What may be issued and what is promised. Never awaits; knows no transport and no store.
 
 pub mod approval;
+pub mod chain;
 pub mod chunks;
 pub mod claims;
 pub mod draft;
 pub mod event;
 pub mod followers;
 pub mod ledger;
+pub mod mending;
 pub mod order;
 pub mod policy;
 pub mod policy_record;

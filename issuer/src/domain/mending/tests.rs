@@ -1,0 +1,117 @@
+//! Every relation that a store and a journal can stand in, and that no live rule is ever lost by mending.
+
+use common::{
+    revocation::{
+        entry::{Reason, pack},
+        log::Log,
+        rule::{Rule, Scope},
+    },
+    token_id::TokenId,
+};
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(seconds).unwrap()
+}
+
+/// A log with a genesis and one rule per number: below 100 a token's id, else a scope over everything.
+fn chain(epoch: u64, numbers: &[u8]) -> Chain {
+    let mut chain = Chain::new(epoch, Link { sequence: 0, hash: [0; 32] });
+    let cursor = Cursor::new(epoch, 1);
+    let body = Body::Genesis(Vec::new());
+    chain.push(Entry { cursor, recorded_at: at(1), expires_at: at(1), body }).unwrap();
+    for number in numbers {
+        let cursor = Cursor::new(epoch, chain.end().sequence + 1);
+        let rule = if *number < 100 {
+            Rule::Token(TokenId::from_bytes([*number; 16]))
+        } else {
+            Rule::Scope(Scope::default())
+        };
+        let body = Body::Rule { rule, reason: Reason::Operator, cut: cursor, project: None };
+        chain.push(Entry { cursor, recorded_at: at(2), expires_at: at(u64::from(*number)), body }).unwrap();
+    }
+    chain
+}
+
+fn log(chain: &Chain) -> Log {
+    let mut log = Log::from_base(chain.epoch(), chain.base());
+    log.extend(&pack(chain.entries())).unwrap();
+    log
+}
+
+#[test]
+fn a_new_realm_and_an_untouched_one_need_nothing() {
+    assert_eq!(compare(None, false, None, at(0)), Finding::New);
+    let both = chain(1, &[1, 2]);
+    assert_eq!(compare(Some(&both), false, Some(&both), at(0)), Finding::Agree);
+}
+
+#[test]
+fn section_7_steps_that_never_reached_the_journal_are_written_late() {
+    let (store, journal) = (chain(1, &[1, 2, 3]), chain(1, &[1]));
+    let late = store.entries()[2..].to_vec();
+    assert_eq!(compare(Some(&store), false, Some(&journal), at(0)), Finding::JournalBehind(late));
+    let all = store.entries().to_vec();
+    assert_eq!(compare(Some(&store), false, None, at(0)), Finding::JournalBehind(all.clone()));
+    let older = chain(1, &[9]);
+    let newer = chain(2, &[1, 2, 3]);
+    let all = newer.entries().to_vec();
+    assert_eq!(compare(Some(&newer), false, Some(&older), at(0)), Finding::JournalBehind(all));
+}
+
+#[test]
+fn section_5_a_store_restored_from_an_older_copy_is_refilled_from_the_journal_in_a_new_epoch() {
+    let (store, journal) = (chain(1, &[50]), chain(1, &[50, 60, 3]));
+    let Finding::StoreLost(mended) = compare(Some(&store), false, Some(&journal), at(10)) else { panic!() };
+    assert_eq!((mended.epoch(), mended.carried()), (2, &[Cursor::new(1, 4)][..]));
+    let bodies: Vec<_> = mended.entries()[1..].iter().map(|entry| &entry.body).collect();
+    let expected: Vec<_> = journal.entries()[1..3].iter().map(|entry| &entry.body).collect();
+    assert_eq!(bodies, expected, "live rules keep their cut; 3 has expired");
+    assert_eq!(compare(None, false, Some(&journal), at(10)), Finding::StoreLost(mended.clone()));
+    assert_eq!(compare(Some(&chain(1, &[])), true, Some(&journal), at(10)), Finding::StoreLost(mended));
+}
+
+#[test]
+fn a_rule_of_a_lost_branch_hits_what_was_recorded_on_the_branch_too() {
+    let (store, journal) = (chain(1, &[50, 200]), chain(1, &[50, 60, 70, 80]));
+    let Finding::StoreLost(mended) = compare(Some(&store), false, Some(&journal), at(10)) else { panic!() };
+    let Body::Rule { cut, .. } = mended.entries().last().unwrap().body else { panic!() };
+    assert_eq!(cut, Cursor::new(1, 6));
+}
+
+#[test]
+fn what_does_not_reach_the_highest_known_entry_waits_for_an_operator() {
+    let store = chain(1, &[50]);
+    assert_eq!(compare(Some(&store), true, None, at(10)), Finding::Unmendable);
+    let part = Chain::new(1, Link { sequence: 7, hash: [1; 32] });
+    assert_eq!(compare(Some(&store), false, Some(&part), at(10)), Finding::Unmendable);
+}
+
+proptest! {
+    #[test]
+    fn section_5_mending_never_loses_a_live_rule_of_either(
+        common in prop::collection::vec(0..=255_u8, 0..8),
+        only_store in prop::collection::vec(0..=255_u8, 0..4),
+        only_journal in prop::collection::vec(0..=255_u8, 1..8),
+        now in 0_u64..200,
+    ) {
+        let store = chain(1, &[common.clone(), only_store].concat());
+        let journal = chain(1, &[common, only_journal].concat());
+        let finding = compare(Some(&store), false, Some(&journal), at(now));
+        let Finding::StoreLost(mended) = finding else { return Ok(()) };
+        let mended = log(&mended);
+        for held in [&store, &journal] {
+            // `expired` looks at whole blocks: compare with a log of the live entries alone.
+            let mut live = Chain::new(1, Link { sequence: 0, hash: [0; 32] });
+            for entry in held.entries().iter().filter(|entry| entry.expires_at > at(now) || entry.cursor.sequence == 1) {
+                let mut entry = entry.clone();
+                entry.cursor = Cursor::new(1, live.end().sequence + 1);
+                if let Body::Rule { cut, .. } = &mut entry.body { *cut = (*cut).min(entry.cursor) }
+                live.push(entry).unwrap();
+            }
+            prop_assert!(log(&live).set().is_covered_by(mended.set()));
+        }
+    }
+}
