@@ -1,4 +1,5 @@
 //! Disks and sockets. Decides nothing about tokens.
 
+pub mod follow_client;
 pub mod framed_file;
 pub mod snapshot;

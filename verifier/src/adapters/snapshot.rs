@@ -36,7 +36,7 @@ pub use self::{
 use crate::{
     adapters::framed_file::{Frame, FramedFile, OpenError},
     domain::{
-        feed::{Batch, Run},
+        feed::{Batch, Book, Run},
         view::View,
     },
 };
@@ -143,19 +143,29 @@ impl Snapshot {
         Ok((snapshot, view))
     }
 
-    /// The head that covers what the file holds.
-    pub const fn head(&self) -> Option<&Verified<Head>> {
+    fn is_followed_by(&self, batch: &Batch) -> bool {
+        let Some(held) = self.head.as_ref().map(Verified::statement) else { return self.entries == 0 };
+        let given = batch.head.statement();
+        match batch.runs.first() {
+            Some(run) => {
+                let follows = Link { sequence: run.first.saturating_sub(1), hash: run.previous };
+                run.epoch == held.epoch && follows == held.end
+            }
+            None => (given.epoch, given.end) == (held.epoch, held.end),
+        }
+    }
+
+    fn write(&mut self, frames: &[Frame<'_>]) -> io::Result<()> {
+        self.file.append(frames).inspect_err(|_| self.torn = true)
+    }
+}
+
+impl Book for Snapshot {
+    fn head(&self) -> Option<&Verified<Head>> {
         self.head.as_ref()
     }
 
-    /// Takes in what the log grew by. On the disk when this returns.
-    ///
-    /// What does not follow the entries in the file replaces them: another epoch, or a jump over entries that have
-    /// expired for everybody.
-    ///
-    /// # Errors
-    /// Nothing of it counts as held; it may be tried again.
-    pub fn append(&mut self, batch: &Batch) -> io::Result<()> {
+    fn append(&mut self, batch: &Batch) -> io::Result<()> {
         if !self.is_followed_by(batch) {
             return self.begin_again(batch);
         }
@@ -173,23 +183,14 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Keeps the latest statement about keys and limits. On the disk when this returns.
-    ///
-    /// # Errors
-    /// As [`Snapshot::append`].
-    pub fn trust(&mut self, trust: &Verified<Trust>) -> io::Result<()> {
+    fn trust(&mut self, trust: &Verified<Trust>) -> io::Result<()> {
         self.mend()?;
         self.write(&[Frame { kind: frames::TRUST, payload: &signed_payload(trust) }])?;
-        self.trust = Some(trust.clone());
+        (self.trust, self.lease) = (Some(trust.clone()), None);
         Ok(())
     }
 
-    /// Notes a renewal, of a view that holds nothing which the file does not. Not waited for: an older one errs to the
-    /// safe side.
-    ///
-    /// # Errors
-    /// As [`Snapshot::append`].
-    pub fn lease(&mut self, record: LeaseRecord) -> io::Result<()> {
+    fn lease(&mut self, record: LeaseRecord) -> io::Result<()> {
         self.mend()?;
         let frame = Frame { kind: frames::LEASE, payload: &record.to_bytes() };
         self.file.append_unsynced(&[frame]).inspect_err(|_| self.torn = true)?;
@@ -197,11 +198,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Rewrites the file without the entries that `log` has trimmed away, if that is worth it. Says whether it was.
-    ///
-    /// # Errors
-    /// The old file stands.
-    pub fn compact(&mut self, log: &Log) -> io::Result<bool> {
+    fn compact(&mut self, log: &Log) -> io::Result<bool> {
         let size = self.file.size()?;
         let live = self.entry_bytes.saturating_mul(log.entries()).checked_div(self.entries).unwrap_or(0);
         let worth_it = size > live.saturating_mul(2) && size >= self.rewritten.saturating_add(SMALLEST);
@@ -212,28 +209,8 @@ impl Snapshot {
         Ok(worth_it)
     }
 
-    /// Hands the runs that reach beyond `after` to `each`, in order; the first may begin earlier.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or `each` says so.
-    pub fn runs_after(&self, after: u64, mut each: impl FnMut(Run) -> io::Result<()>) -> io::Result<()> {
+    fn runs_after(&self, after: u64, each: &mut dyn FnMut(Run) -> io::Result<()>) -> io::Result<()> {
         self.covered(|run| if run.last() > after { each(run.to_run()) } else { Ok(()) })
-    }
-
-    fn is_followed_by(&self, batch: &Batch) -> bool {
-        let Some(held) = self.head.as_ref().map(Verified::statement) else { return self.entries == 0 };
-        let given = batch.head.statement();
-        match batch.runs.first() {
-            Some(run) => {
-                let follows = Link { sequence: run.first.saturating_sub(1), hash: run.previous };
-                run.epoch == held.epoch && follows == held.end
-            }
-            None => (given.epoch, given.end) == (held.epoch, held.end),
-        }
-    }
-
-    fn write(&mut self, frames: &[Frame<'_>]) -> io::Result<()> {
-        self.file.append(frames).inspect_err(|_| self.torn = true)
     }
 }
 

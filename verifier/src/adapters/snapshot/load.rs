@@ -125,7 +125,8 @@ impl<'a> Loader<'a> {
         if self.trust.as_ref().is_some_and(|held| held.statement().stated_at > said.stated_at) {
             return Err(Damage::RolledBack);
         }
-        self.trust = Some(trust);
+        // Under longer limits an old lease may have run out before: it does not outlive a statement.
+        (self.trust, self.lease) = (Some(trust), None);
         Ok(())
     }
 

@@ -239,7 +239,7 @@ fn an_offer_is_what_lies_behind_a_position() {
     let snapshot = open(&path, &written).unwrap().snapshot;
     let mut offered = Vec::new();
     snapshot
-        .runs_after(4, |run| {
+        .runs_after(4, &mut |run| {
             offered.push(run.first);
             Ok(())
         })

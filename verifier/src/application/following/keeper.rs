@@ -1,0 +1,142 @@
+//! The thread that writes the file: a slow disk delays acknowledgements, never a revocation. Decides nothing else.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use common::{
+    clock::{BootInstant, Clock},
+    revocation::cursor::Cursor,
+};
+use tokio::sync::mpsc::{Sender, UnboundedSender};
+
+use crate::domain::{
+    feed::{Book, Offer},
+    session::Keep,
+};
+
+/// What is to be done with the file.
+#[derive(Debug)]
+pub(super) enum Work {
+    Keep(Box<Keep>),
+    /// Send the entries behind `after`.
+    Offer {
+        after: u64,
+        to: Sender<Offer>,
+    },
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Report {
+    Kept(Cursor),
+    Failing,
+    Working,
+}
+
+/// Writes until nobody can ask for more.
+#[derive(Debug)]
+pub(super) struct Keeper<B> {
+    book: B,
+    clock: Arc<dyn Clock>,
+    reports: UnboundedSender<Report>,
+    /// What must not be lost and is not written yet, in order.
+    owed: VecDeque<Keep>,
+    /// A write failed; it is tried again from then on.
+    retry: Option<BootInstant>,
+}
+
+impl<B: Book> Keeper<B> {
+    pub(super) const fn new(book: B, clock: Arc<dyn Clock>, reports: UnboundedSender<Report>) -> Self {
+        Self { book, clock, reports, owed: VecDeque::new(), retry: None }
+    }
+
+    pub(super) fn run(mut self, work: &Receiver<Work>) {
+        loop {
+            match work.recv_timeout(RETRY) {
+                Ok(Work::Keep(keep)) => self.take(*keep),
+                Ok(Work::Offer { after, to }) => {
+                    if let Err(error) = self.offer(after, &to) {
+                        tracing::warn!(%error, "the offer was not made in full");
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.write();
+        }
+        self.retry = None;
+        self.write();
+    }
+
+    fn take(&mut self, keep: Keep) {
+        match &keep {
+            Keep::Batch(_) | Keep::Trust(_) => self.owed.push_back(keep),
+            // Of no use unless all before it is on the disk, and never missed.
+            Keep::Lease(_) | Keep::Compact(_) if self.owed.is_empty() && self.retry.is_none() => {
+                self.owed.push_back(keep);
+            }
+            Keep::Lease(_) | Keep::Compact(_) => {}
+        }
+    }
+
+    fn write(&mut self) {
+        if self.retry.is_some_and(|at| self.clock.now().boot < at) {
+            return;
+        }
+        while let Some(keep) = self.owed.front() {
+            if let Err(error) = write(&mut self.book, keep) {
+                tracing::error!(%error, "the snapshot cannot be written");
+                self.owed.retain(|keep| matches!(keep, Keep::Batch(_) | Keep::Trust(_)));
+                self.retry = Some(self.clock.now().boot.plus(RETRY));
+                self.report(Report::Failing);
+                return;
+            }
+            if let Keep::Batch(batch) = keep {
+                let kept = batch.cursor();
+                self.report(Report::Kept(kept));
+            }
+            self.owed.pop_front();
+        }
+        if self.retry.take().is_some() {
+            self.report(Report::Working);
+        }
+    }
+
+    fn offer(&self, after: u64, to: &Sender<Offer>) -> io::Result<()> {
+        let Some(head) = self.book.head().map(|head| head.signed().clone()) else { return Ok(()) };
+        let send = |run, last| {
+            let offer = Offer { head: head.clone(), run, last };
+            to.blocking_send(offer).map_err(|_gone| io::Error::from(io::ErrorKind::BrokenPipe))
+        };
+        let mut before = None;
+        self.book.runs_after(after, &mut |run| match before.replace(run) {
+            Some(run) => send(Some(run), false),
+            None => Ok(()),
+        })?;
+        send(before, true)
+    }
+
+    fn report(&self, report: Report) {
+        // Nobody listens any more only when the program ends.
+        let _ended = self.reports.send(report);
+    }
+}
+
+fn write(book: &mut impl Book, keep: &Keep) -> io::Result<()> {
+    match keep {
+        Keep::Batch(batch) => book.append(batch),
+        Keep::Trust(trust) => book.trust(trust),
+        Keep::Lease(record) => book.lease(*record),
+        Keep::Compact(log) => book.compact(log).map(|_worth_it| ()),
+    }
+}
+
+/// After a failure the disk is left alone for so long.
+const RETRY: Duration = Duration::from_secs(5);
