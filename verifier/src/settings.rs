@@ -13,7 +13,8 @@ use common::{
     trust::{InvalidLogKeys, LogKeys},
     verification::{InvalidPolicy, Policy},
 };
-use http::Uri;
+
+use crate::adapters::follow_client::{Endpoint, InvalidEndpoint};
 
 /// What every variable of ours begins with.
 pub const PREFIX: &str = "VERIFIER_";
@@ -30,7 +31,7 @@ pub struct Settings {
     /// The realm that is followed.
     pub realm: String,
     /// Where issuers are, at least one.
-    pub endpoints: Vec<IssuerEndpoint>,
+    pub endpoints: Vec<Endpoint>,
     /// The pinned log keys.
     pub log_keys: LogKeys,
     /// Under which name the issuers know this verifier.
@@ -39,15 +40,6 @@ pub struct Settings {
     pub snapshot: Option<PathBuf>,
     /// Own staleness limits; they only tighten what is announced.
     pub limits: PerType<Option<Duration>>,
-}
-
-/// Where an issuer is.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum IssuerEndpoint {
-    /// `http://host:port`.
-    Http(Uri),
-    /// `unix:/path`.
-    Unix(PathBuf),
 }
 
 impl Settings {
@@ -103,12 +95,12 @@ fn realm(file: &mut SettingsFile) -> String {
     realm
 }
 
-fn endpoints(file: &mut SettingsFile) -> Vec<IssuerEndpoint> {
+fn endpoints(file: &mut SettingsFile) -> Vec<Endpoint> {
     let given = file.list("issuer.endpoints");
     let given = if given.is_empty() { vec!["http://127.0.0.1:50051".to_owned()] } else { given };
-    let read: Vec<_> = given.iter().map(|text| IssuerEndpoint::parse(text)).collect();
+    let read: Vec<_> = given.iter().map(|text| endpoint(text)).collect();
     // Each way of being wrong is told once, however many are.
-    for wrong in [NoEndpoint::Tls, NoEndpoint::Form] {
+    for wrong in [NoEndpoint::Tls, NoEndpoint::User, NoEndpoint::Form] {
         if read.contains(&Err(wrong)) {
             file.refuse("issuer.endpoints", &wrong.to_string());
         }
@@ -116,22 +108,14 @@ fn endpoints(file: &mut SettingsFile) -> Vec<IssuerEndpoint> {
     read.into_iter().filter_map(Result::ok).collect()
 }
 
-impl IssuerEndpoint {
-    fn parse(text: &str) -> Result<Self, NoEndpoint> {
-        if text.starts_with("https://") {
-            return Err(NoEndpoint::Tls);
-        }
-        if let Some(path) = text.strip_prefix("unix:") {
-            // As gRPC spells it, with two slashes more or without.
-            let path = path.strip_prefix("//").unwrap_or(path);
-            return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(NoEndpoint::Form) };
-        }
-        let uri: Uri = text.parse().ok().ok_or(NoEndpoint::Form)?;
-        let whole = uri.scheme_str() == Some("http") && uri.port_u16().is_some();
-        // A name and a port, and nothing behind them; no user before them either.
-        let bare = uri.path_and_query().is_none_or(|path| path == "/")
-            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-        if whole && bare { Ok(Self::Http(uri)) } else { Err(NoEndpoint::Form) }
+fn endpoint(text: &str) -> Result<Endpoint, NoEndpoint> {
+    if text.starts_with("https://") {
+        Err(NoEndpoint::Tls)
+    } else if text.starts_with("http://") && text.contains('@') {
+        // Endpoints are logged: no password may stand in one.
+        Err(NoEndpoint::User)
+    } else {
+        Ok(text.parse()?)
     }
 }
 
@@ -139,8 +123,16 @@ impl IssuerEndpoint {
 enum NoEndpoint {
     #[error("not be https://: TLS is not configured")]
     Tls,
+    #[error("not name a user")]
+    User,
     #[error("be a list of http://host:port or unix:/path")]
     Form,
+}
+
+impl From<InvalidEndpoint> for NoEndpoint {
+    fn from(_form: InvalidEndpoint) -> Self {
+        Self::Form
+    }
 }
 
 fn log_keys(file: &mut SettingsFile) -> Vec<PublicKey> {
@@ -207,7 +199,7 @@ mod tests {
         let path = pem.path().to_str().unwrap();
         let settings = read("host-a", &[("ISSUER__LOG_KEYS", path)]).unwrap();
         assert_eq!(settings.service.grpc_listen.to_string(), "127.0.0.1:50052");
-        assert_eq!(settings.endpoints, [IssuerEndpoint::Http(Uri::from_static("http://127.0.0.1:50051"))]);
+        assert_eq!(settings.endpoints, ["http://127.0.0.1:50051".parse().unwrap()]);
         assert_eq!(
             (&*settings.issuer, &*settings.realm, &*settings.follower_id),
             ("ipms", "default", "host-a")
@@ -269,7 +261,7 @@ mod tests {
             ],
         )
         .unwrap();
-        assert_eq!(settings.endpoints.get(1), Some(&IssuerEndpoint::Unix("/run/issuer.sock".into())));
+        assert_eq!(settings.endpoints.get(1), Some(&Endpoint::Unix("/run/issuer.sock".into())));
         assert_eq!(settings.limits.reverse, Some(Duration::from_secs(3)));
         assert_eq!((settings.limits.secondary, &*settings.follower_id), (None, "sidecar 7"));
         assert!(settings.snapshot.is_some());
@@ -278,21 +270,12 @@ mod tests {
     #[test]
     fn an_endpoint_is_a_host_and_a_port_or_a_path() {
         for good in ["http://127.0.0.1:50051", "http://[::1]:1/", "unix:/a", "unix:///a"] {
-            assert!(IssuerEndpoint::parse(good).is_ok(), "{good}");
+            assert!(endpoint(good).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "a:1",
-            "http://a",
-            "http://a:1/b",
-            "http://a:1/?q",
-            "http://u@a:1",
-            "unix:a",
-            "unix://a",
-            "ftp://a:1",
-        ] {
-            assert_eq!(IssuerEndpoint::parse(bad), Err(NoEndpoint::Form), "{bad}");
+        for bad in ["", "a:1", "http://a", "http://a:1/b", "http://a:1/?q", "unix:a", "ftp://a:1"] {
+            assert_eq!(endpoint(bad), Err(NoEndpoint::Form), "{bad}");
         }
-        assert_eq!(IssuerEndpoint::parse("https://a:1"), Err(NoEndpoint::Tls));
+        assert_eq!(endpoint("https://a:1"), Err(NoEndpoint::Tls));
+        assert_eq!(endpoint("http://user:password@a:1"), Err(NoEndpoint::User));
     }
 }

@@ -4,6 +4,7 @@ use std::{io, sync::Arc};
 
 use common::{
     clock::{Clock, SystemClock},
+    revocation::lease::BootId,
     runtime::{
         admin::Admin,
         listener::BindError,
@@ -16,8 +17,18 @@ use common::{
 use tonic::service::Routes;
 
 use crate::{
-    application::{shared_view::SharedView, verify::Verifier},
-    domain::{cache::VerifiedTokens, view::View},
+    adapters::{
+        boot_id,
+        follow_client::{FollowClient, Introduction, NoEndpoints},
+        snapshot::{Identity, Snapshot, SnapshotError},
+    },
+    application::{
+        alarms::Alarms,
+        following::{FollowConfig, follow},
+        shared_view::SharedView,
+        verify::Verifier,
+    },
+    domain::{alarm::Alarm, cache::VerifiedTokens, session::Expected, view::View},
     settings::Settings,
     transport::{grpc::VerifierService, health, methods::METHODS, metrics},
 };
@@ -34,12 +45,21 @@ pub enum RunError {
     /// A listener cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The snapshot cannot be used.
+    #[error("snapshot.path: {0}")]
+    Snapshot(#[from] SnapshotError),
+    /// No issuer is named.
+    #[error(transparent)]
+    NoEndpoints(#[from] NoEndpoints),
+    /// The system has no random bytes.
+    #[error("the system has no random bytes")]
+    Randomness,
     /// Serving ended before its time.
     #[error(transparent)]
     Serve(#[from] ServeError),
 }
 
-/// Binds, follows the issuer, and serves until the drain is over.
+/// Binds, follows the issuers, and serves until the drain is over; says goodbye to them when nobody is answered any more.
 ///
 /// # Errors
 /// [`RunError`].
@@ -47,6 +67,8 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let shutdown = Shutdown::on_signals().map_err(RunError::Signals)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let shared = Arc::new(SharedView::new(View::empty()));
+    let alarms = Arc::new(Alarms::default());
+    let (config, issuers) = following(&settings, &*clock, &alarms)?;
     let verifier = Arc::new(Verifier::new(
         Arc::clone(&shared),
         settings.policy,
@@ -54,39 +76,107 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         Arc::clone(&clock),
         settings.limits,
     ));
-    let server = server(settings.service, &verifier, settings.follower_id, clock, shutdown.clone());
+    let server = server(
+        settings.service,
+        &verifier,
+        &alarms,
+        settings.follower_id,
+        Arc::clone(&clock),
+        shutdown.clone(),
+    );
     let board = server.health.clone();
     let bound = server.bind().await?;
     let telling = tokio::spawn(health::tell(verifier, board, shared.published(), shutdown.clone()));
+    let answered = Shutdown::manual();
+    let last = answered.clone();
+    let following =
+        tokio::spawn(follow(config, issuers, shared, clock, alarms, async move { last.begun().await }));
     announce(&bound);
     let outcome = Box::pin(bound.serve()).await;
     // Serving may also have failed: then nobody has begun it yet.
     shutdown.begin();
-    if let Err(error) = telling.await {
-        tracing::error!(%error, "the health board was left alone");
+    answered.begin();
+    for task in [telling, following] {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "a task ended before its time");
+        }
     }
     Ok(outcome?)
+}
+
+/// Where to go on from, and who is asked.
+fn following(
+    settings: &Settings,
+    clock: &dyn Clock,
+    alarms: &Alarms,
+) -> Result<(FollowConfig<Snapshot>, FollowClient), RunError> {
+    let (instance, seed) = (drawn::<8>()?, drawn::<8>()?);
+    let boot = match boot_id::read() {
+        Ok(boot) => boot,
+        Err(error) => {
+            // Like no other, so no lease of an earlier process goes on.
+            tracing::warn!(%error, "the kernel does not tell which boot this is");
+            BootId(drawn()?)
+        }
+    };
+    let (file, initial) = match &settings.snapshot {
+        None => (None, View::empty()),
+        Some(path) => {
+            let identity = Identity {
+                issuer: settings.issuer.clone(),
+                realm: settings.realm.clone(),
+                log_keys: settings.log_keys.ids(),
+            };
+            let opened = Snapshot::open(path, &identity, &settings.log_keys, boot, clock.now())?;
+            if opened.refused.is_some() {
+                alarms.raise(Alarm::SnapshotRefused);
+            }
+            (Some(opened.snapshot), opened.view)
+        }
+    };
+    let expected = Expected {
+        issuer: settings.issuer.clone(),
+        realm: settings.realm.clone(),
+        log_keys: settings.log_keys.clone(),
+        own_staleness: settings.limits,
+        boot,
+        keeps_file: file.is_some(),
+    };
+    let introduction = Introduction {
+        follower_id: settings.follower_id.clone(),
+        instance: u64::from_be_bytes(instance),
+        realm: settings.realm.clone(),
+    };
+    let issuers = FollowClient::new(settings.endpoints.clone(), introduction, u64::from_be_bytes(seed))?;
+    Ok((FollowConfig { expected, book: file, initial }, issuers))
 }
 
 /// gRPC, probes and metrics over `verifier`.
 pub fn server(
     service: ServiceSettings,
     verifier: &Arc<Verifier>,
+    alarms: &Arc<Alarms>,
     follower_id: String,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
 ) -> Server {
     let counts = Arc::new(RpcCounts::new(&METHODS));
-    let (asked, scraped, calls) = (Arc::clone(verifier), Arc::clone(verifier), Arc::clone(&counts));
     let admin = Admin::new(
-        move || health::ready(&asked),
-        move |text| {
-            metrics::write(&scraped, text);
-            calls.write(text);
+        {
+            let (verifier, alarms) = (Arc::clone(verifier), Arc::clone(alarms));
+            move || health::ready(&verifier, &alarms)
+        },
+        {
+            let (verifier, alarms, counts) = (Arc::clone(verifier), Arc::clone(alarms), Arc::clone(&counts));
+            move |text| {
+                metrics::write(&verifier, &alarms, text);
+                counts.write(text);
+            }
         },
     );
+    let grpc = VerifierService::server(Arc::clone(verifier), Arc::clone(alarms), follower_id);
     Server {
-        grpc: Routes::new(VerifierService::server(Arc::clone(verifier), follower_id)),
+        grpc: Routes::new(grpc),
         methods: &METHODS,
         settings: service,
         health: health::board(),
@@ -95,6 +185,13 @@ pub fn server(
         counts,
         clock,
     }
+}
+
+/// Bytes that nobody can guess.
+fn drawn<const N: usize>() -> Result<[u8; N], RunError> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).ok().ok_or(RunError::Randomness)?;
+    Ok(bytes)
 }
 
 fn announce(bound: &Bound) {

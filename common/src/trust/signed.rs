@@ -100,6 +100,11 @@ impl LogKeys {
         if (1..=2).contains(&keys.len()) { Ok(Self(keys)) } else { Err(InvalidLogKeys) }
     }
 
+    /// Their names.
+    pub fn ids(&self) -> Vec<KeyId> {
+        self.0.iter().map(PublicKey::id).collect()
+    }
+
     /// Believes a statement if one of the pinned keys signed it.
     ///
     /// # Errors

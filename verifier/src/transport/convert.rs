@@ -12,7 +12,10 @@ use common::{
 
 use crate::{
     application::verify::{Accepted, Question, Undecided, Verdict},
-    domain::trust_view::{Position, TrustView, TypeTrust},
+    domain::{
+        alarm::Alarm,
+        trust_view::{Position, TrustView, TypeTrust},
+    },
 };
 
 /// The most questions of a batch.
@@ -56,8 +59,8 @@ pub(super) fn verdicts(answers: &[Result<Verdict, Undecided>], view: Position) -
 }
 
 /// To the wire.
-pub(super) fn trust_view(view: &TrustView, follower_id: &str) -> pb::GetTrustViewResponse {
-    let alarms = view.undecidable().map(|(kind, why)| format!("{kind} cannot be decided: {why}"));
+pub(super) fn trust_view(view: &TrustView, alarms: &[Alarm], follower_id: &str) -> pb::GetTrustViewResponse {
+    let undecidable = view.undecidable().map(|(kind, why)| format!("{kind} cannot be decided: {why}"));
     pb::GetTrustViewResponse {
         view: Some(position(view.position)),
         key_ids: view.keys.iter().map(ToString::to_string).collect(),
@@ -65,7 +68,7 @@ pub(super) fn trust_view(view: &TrustView, follower_id: &str) -> pb::GetTrustVie
         types: TokenType::ALL.into_iter().map(|kind| type_trust(kind, view.types.get(kind))).collect(),
         follower_id: follower_id.to_owned(),
         log_time: Some(values::timestamp(view.log_time)),
-        alarms: alarms.collect(),
+        alarms: undecidable.chain(alarms.iter().map(ToString::to_string)).collect(),
     }
 }
 

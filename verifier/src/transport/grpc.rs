@@ -9,12 +9,16 @@ use common::{
 use tonic::{Request, Response, Status};
 
 use super::{convert, status};
-use crate::application::verify::{Judged, Verifier};
+use crate::application::{
+    alarms::Alarms,
+    verify::{Judged, Verifier},
+};
 
 /// The service over a [`Verifier`].
 #[derive(Debug)]
 pub struct VerifierService {
     verifier: Arc<Verifier>,
+    alarms: Arc<Alarms>,
     follower_id: String,
 }
 
@@ -22,9 +26,10 @@ impl VerifierService {
     /// To be added to a server. `follower_id` is told to whoever asks for the trust view.
     pub fn server(
         verifier: Arc<Verifier>,
+        alarms: Arc<Alarms>,
         follower_id: String,
     ) -> verifier_service_server::VerifierServiceServer<Self> {
-        verifier_service_server::VerifierServiceServer::new(Self { verifier, follower_id })
+        verifier_service_server::VerifierServiceServer::new(Self { verifier, alarms, follower_id })
             .max_decoding_message_size(MAX_MESSAGE)
     }
 }
@@ -54,6 +59,6 @@ impl verifier_service_server::VerifierService for VerifierService {
         _request: Request<pb::GetTrustViewRequest>,
     ) -> Result<Response<pb::GetTrustViewResponse>, Status> {
         let view = self.verifier.trust_view();
-        Ok(Response::new(convert::trust_view(&view, &self.follower_id)))
+        Ok(Response::new(convert::trust_view(&view, &self.alarms.standing(), &self.follower_id)))
     }
 }

@@ -9,7 +9,7 @@ use common::{
 };
 use tokio::{sync::watch, time};
 
-use crate::application::verify::Verifier;
+use crate::application::{alarms::Alarms, verify::Verifier};
 
 /// The service as a whole: served while any type can be decided.
 pub const SERVICE: &str = "ipms.token.v1.VerifierService";
@@ -62,10 +62,14 @@ pub fn tell_once(verifier: &Verifier, health: &Health) {
 /// Ready while any type can be decided: protecting data goes on when exposing it must stop.
 ///
 /// # Errors
-/// Which types cannot be decided, and why.
-pub fn ready(verifier: &Verifier) -> Result<(), Vec<String>> {
+/// Which types cannot be decided and why, and the alarms that stand.
+pub fn ready(verifier: &Verifier, alarms: &Alarms) -> Result<(), Vec<String>> {
     let view = verifier.trust_view();
-    let reasons: Vec<String> =
+    let mut reasons: Vec<String> =
         view.undecidable().map(|(kind, why)| format!("{kind} cannot be decided: {why}")).collect();
-    if reasons.len() < TokenType::ALL.len() { Ok(()) } else { Err(reasons) }
+    if reasons.len() < TokenType::ALL.len() {
+        return Ok(());
+    }
+    reasons.extend(alarms.standing().iter().map(ToString::to_string));
+    Err(reasons)
 }

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use common::{runtime::metrics_text::MetricsText, token::kind::TokenType};
 
-use crate::application::verify::Verifier;
+use crate::{
+    application::{alarms::Alarms, verify::Verifier},
+    domain::alarm::Alarm,
+};
 
 /// Writes everything.
-pub fn write(verifier: &Verifier, text: &mut MetricsText) {
+pub fn write(verifier: &Verifier, alarms: &Alarms, text: &mut MetricsText) {
     for one in verifier.tally().counts() {
         let kind = one.token_type.map_or("", TokenType::as_str);
         let labels = [("outcome", one.outcome), ("reason", one.reason), ("type", kind)];
@@ -27,6 +30,12 @@ pub fn write(verifier: &Verifier, text: &mut MetricsText) {
         let left = view.types.get(kind).decidable.map_or(0.0, |left| left.as_secs_f64());
         let help = "For how long tokens of a type can still be decided; 0 when they cannot.";
         text.gauge("ipms_lease_left_seconds", help, &[("type", kind.as_str())], left);
+    }
+    let standing = alarms.standing();
+    for alarm in Alarm::ALL {
+        let stands = f64::from(u8::from(standing.contains(&alarm)));
+        let help = "1 while the alarm stands.";
+        text.gauge("ipms_alarm", help, &[("alarm", &format!("{alarm:?}"))], stands);
     }
 }
 

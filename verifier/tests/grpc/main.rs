@@ -22,7 +22,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 use tonic_types::StatusExt as _;
-use verifier::domain::view::View;
+use verifier::domain::{alarm::Alarm, view::View};
 use world::{BEGIN, World, log, rule, token};
 
 const LOOPBACK: (&str, &str) = ("GRPC__INSECURE_LOOPBACK", "true");
@@ -174,10 +174,11 @@ async fn the_trust_view_tells_the_limits_that_are_applied_and_what_stands_in_the
     assert_eq!(types, [(900, true), (3, false), (60, true)]);
     assert_eq!((view.entries, view.key_ids.len(), &*view.follower_id), (1, 1, "follower-a"));
     assert_eq!(view.alarms.len(), 1);
+    rig.alarms.raise(Alarm::IssuerForked);
     world.publish(|view| *view = View::empty());
     let view = rig.client().get_trust_view(pb::GetTrustViewRequest {}).await.unwrap().into_inner();
     assert!(view.types.iter().all(|one| one.staleness.is_none() && !one.decidable));
-    assert_eq!((view.alarms.len(), view.view.unwrap().age), (3, None));
+    assert_eq!((view.alarms.len(), view.view.unwrap().age), (4, None));
     rig.end().await;
 }
 
@@ -197,7 +198,10 @@ async fn each_type_is_healthy_while_it_can_be_decided() {
     assert_eq!(["", "/PSEUDONYMISATION"].map(serving), [Some(true); 2]);
     assert!(rig.admin("/readyz").await.starts_with("HTTP/1.1 200"), "protecting data goes on");
     world.publish(|view| view.lease = None);
+    rig.alarms.raise(Alarm::NotTrusted);
     let told = rig.admin("/readyz").await;
     assert!(told.starts_with("HTTP/1.1 503") && told.contains("REVERSE cannot be decided"), "{told}");
+    assert!(told.contains(&Alarm::NotTrusted.to_string()), "{told}");
+    assert!(rig.admin("/metrics").await.contains("ipms_alarm{alarm=\"NotTrusted\"} 1\n"));
     rig.end().await;
 }

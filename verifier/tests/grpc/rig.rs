@@ -1,7 +1,7 @@
 //! The verifier's server on real sockets, over a world in the test's hands. No claim lives here.
 #![expect(clippy::unwrap_used, reason = "a rig that cannot be built must fail its test")]
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use common::{
     proto::v1::verifier_service_client::VerifierServiceClient,
@@ -20,7 +20,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tonic::transport::{Channel, Endpoint, Uri};
-use verifier::{transport::health, wiring};
+use verifier::{application::alarms::Alarms, transport::health, wiring};
 
 use crate::world::World;
 
@@ -28,6 +28,7 @@ use crate::world::World;
 pub(crate) struct Rig {
     pub(crate) grpc: SocketAddr,
     pub(crate) board: Health,
+    pub(crate) alarms: Arc<Alarms>,
     admin: SocketAddr,
     shutdown: Shutdown,
     serving: JoinHandle<Result<(), ServeError>>,
@@ -45,7 +46,9 @@ impl Rig {
         file.finish().unwrap();
         let shutdown = Shutdown::manual();
         let (verifier, clock) = (&world.verifier, world.clock.clone());
-        let server = wiring::server(settings, verifier, "follower-a".to_owned(), clock, shutdown.clone());
+        let alarms = Arc::new(Alarms::default());
+        let name = "follower-a".to_owned();
+        let server = wiring::server(settings, verifier, &alarms, name, clock, shutdown.clone());
         let board = server.health.clone();
         let bound = server.bind().await.unwrap();
         let (grpc, admin) = (bound.grpc_address().unwrap(), bound.admin_address().unwrap());
@@ -53,7 +56,7 @@ impl Rig {
         let telling =
             tokio::spawn(health::tell(verifier.clone(), board.clone(), published, shutdown.clone()));
         let serving = tokio::spawn(Box::pin(bound.serve()));
-        Self { grpc, board, admin, shutdown, serving, telling }
+        Self { grpc, board, alarms, admin, shutdown, serving, telling }
     }
 
     /// As any other process on this machine.

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    os::unix::net::UnixListener,
     path::Path,
     process::{Child, Command, Output, Stdio},
 };
@@ -29,6 +30,9 @@ fn told(output: &Output) -> (Option<i32>, String, String) {
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
+/// The socket at which an issuer is expected.
+const ISSUER: &str = "ISSUER";
+
 /// A folder with a log key and settings that are good.
 #[expect(clippy::unwrap_used, reason = "a folder that cannot be made must fail its test")]
 fn folder() -> TempDir {
@@ -39,10 +43,13 @@ fn folder() -> TempDir {
     let lines: Vec<String> = body.chunks(64).map(|line| line.iter().collect()).collect();
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"));
     std::fs::write(folder.path().join("log.pem"), pem).unwrap();
-    let settings = "issuer = { log_keys = ['log.pem'], endpoints = ['unix:/nowhere/issuer.sock'] }\n\
+    let settings = "issuer = { log_keys = ['log.pem'], endpoints = ['unix:ISSUER'] }\n\
                     grpc = { listen = '127.0.0.1:0', unix_socket = 'verifier.sock' }\n\
                     admin.listen = '127.0.0.1:0'\n\
+                    snapshot.path = 'view'\n\
                     follower.id = 'follower-a'\n";
+    let issuer = folder.path().join(ISSUER);
+    let settings = settings.replace(ISSUER, issuer.to_str().unwrap());
     std::fs::write(folder.path().join("verifier.toml"), settings).unwrap();
     folder
 }
@@ -92,15 +99,20 @@ impl Drop for Running {
 }
 
 #[test]
-fn a_signal_drains_and_ends_with_success() {
+fn it_follows_and_serves_until_a_signal_and_ends_with_success() {
     let folder = folder();
+    let issuer = UnixListener::bind(folder.path().join(ISSUER)).unwrap();
     let socket = folder.path().join("verifier.sock");
     let mut command = program(folder.path());
     let child = command.args(["--config", "verifier.toml"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut running = Running(child);
     let mut lines = BufReader::new(running.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.contains("listening") && line.contains("127.0.0.1:")));
-    assert!(socket.exists());
+    assert!(socket.exists() && folder.path().join("view").exists());
+    let (code, _, second) = told(&command.stderr(Stdio::piped()).output().unwrap());
+    assert!(code == Some(1) && second.contains("in use by another process"), "{second}");
+    // Whoever connects is the verifier: nobody else knows the folder.
+    let _connection = issuer.accept().unwrap();
     kill_process(Pid::from_child(&running.0), Signal::TERM).unwrap();
     assert!(running.0.wait().unwrap().success());
     assert!(lines.any(|line| line.contains("draining")) && !socket.exists());
