@@ -170,12 +170,11 @@ impl Book for Snapshot {
             return self.begin_again(batch);
         }
         self.mend()?;
-        let runs: Vec<_> = batch.runs.iter().map(run_payload).collect();
-        let head = signed_payload(&batch.head);
-        let mut frames: Vec<_> =
-            runs.iter().map(|payload| Frame { kind: frames::ENTRIES, payload }).collect();
-        frames.push(Frame { kind: frames::HEAD, payload: &head });
-        self.write(&frames)?;
+        for run in &batch.runs {
+            let frame = Frame { kind: frames::ENTRIES, payload: &run_payload(run) };
+            self.file.append_unsynced(&[frame]).inspect_err(|_| self.torn = true)?;
+        }
+        self.write(&[Frame { kind: frames::HEAD, payload: &signed_payload(&batch.head) }])?;
         let (entries, bytes) = measure(&batch.runs);
         self.entries += entries;
         self.entry_bytes += bytes;

@@ -2,23 +2,21 @@
 //! stream, a file, a task.
 
 mod log;
+mod trust;
 mod values;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use common::{
     clock::{BootInstant, Now},
     revocation::{
         cursor::Cursor,
         head::Head,
-        lease::{Probes, Renewal, applied_limit},
+        lease::{Probes, Renewal},
         log::{Candidate, Refused},
     },
-    token::{
-        Limits,
-        kind::{PerType, TokenType},
-    },
-    trust::{Signed, Trust, Verified},
+    token::{Limits, kind::PerType},
+    trust::Verified,
 };
 
 pub use self::values::{Action, Expected, Input, Keep, Reason};
@@ -111,7 +109,7 @@ impl Session {
                 actions.extend(ours.then_some(Action::Offer { after }));
                 Ok(())
             }
-            Input::Trust(signed) => self.trust(&signed, &mut actions),
+            Input::Trust(signed) => self.trust(&signed, now, &mut actions),
             Input::Head(signed) => self.head(&signed, now, &mut actions),
             Input::Entries(run) => self.entries(run, now, &mut actions),
             Input::Answer { number, cursor, head_age } => {
@@ -159,49 +157,6 @@ impl Session {
             stream.probed = now.boot;
             actions.push(Action::Probe(stream.probes.send(now)));
         }
-        Ok(())
-    }
-
-    fn trust(&mut self, signed: &Signed, actions: &mut Vec<Action>) -> Result<(), Reason> {
-        if self.stream.is_none() {
-            return Ok(());
-        }
-        let trust = self.expected.log_keys.check::<Trust>(signed)?;
-        self.is_ours(&trust.statement().issuer, &trust.statement().realm)?;
-        let held = self.view.trust.as_deref().map(Verified::statement);
-        let same = held.is_some_and(|held| held.says_the_same(trust.statement()));
-        // Another issuer may have said the same before: that takes nothing back.
-        if !same && held.is_some_and(|held| trust.statement().stated_at < held.stated_at) {
-            return Err(Reason::TrustRolledBack);
-        }
-        if !same {
-            self.take_trust(trust, actions)?;
-        }
-        if let Some(stream) = &mut self.stream {
-            stream.trusted = true;
-        }
-        Ok(())
-    }
-
-    fn take_trust(&mut self, trust: Verified<Trust>, actions: &mut Vec<Action>) -> Result<(), Reason> {
-        let limits = self.applied(&trust.statement().limits);
-        let before = self.view.limits().map(|limits| self.applied(limits));
-        let above = |lower: &PerType<Duration>| {
-            TokenType::ALL.into_iter().any(|kind| limits.get(kind) > lower.get(kind))
-        };
-        // Issuers wait no longer than for the limits they were told, so longer ones are told first (docs/adr/0005).
-        if above(&self.limits) {
-            self.limits = limits;
-            return Err(Reason::LimitsRaised);
-        }
-        // And an old lease is not revived by them: revocations may have been called visible when it had run out.
-        if before.is_none_or(|before| above(&before)) {
-            self.view.lease = None;
-        }
-        self.limits = limits;
-        self.view.trust = Some(Arc::new(trust.clone()));
-        actions.push(Action::Publish(self.view.clone()));
-        actions.extend(self.expected.keeps_file.then_some(Action::Keep(Keep::Trust(trust))));
         Ok(())
     }
 
@@ -274,17 +229,6 @@ impl Session {
     fn raise(&mut self, alarm: Alarm, actions: &mut Vec<Action>) {
         self.alarmed |= alarm.is_about_the_issuer();
         actions.push(Action::Raise(alarm));
-    }
-
-    fn is_ours(&self, issuer: &str, realm: &str) -> Result<(), Reason> {
-        let ours = issuer == self.expected.issuer && realm == self.expected.realm;
-        if ours { Ok(()) } else { Err(Reason::OtherIssuer) }
-    }
-
-    fn applied(&self, announced: &Limits) -> PerType<Duration> {
-        PerType::from_fn(|kind| {
-            applied_limit(announced.get(kind).staleness, *self.expected.own_staleness.get(kind))
-        })
     }
 }
 

@@ -140,3 +140,77 @@ fn write(book: &mut impl Book, keep: &Keep) -> io::Result<()> {
 
 /// After a failure the disk is left alone for so long.
 const RETRY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use common::{
+        clock::{ManualClock, Now},
+        revocation::{head::Head, lease::LeaseRecord, log::Log},
+        timestamp::Timestamp,
+        trust::{Trust, Verified},
+    };
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::domain::{
+        feed::{Batch, Run},
+        written::Written,
+    };
+
+    /// A disk that is full for as many writes, and counts the others.
+    struct Full(u32, u32);
+
+    impl Full {
+        fn write(&mut self) -> io::Result<()> {
+            self.1 += u32::from(self.0 == 0);
+            self.0.checked_sub(1).map_or(Ok(()), |left| {
+                self.0 = left;
+                Err(io::ErrorKind::StorageFull.into())
+            })
+        }
+    }
+
+    impl Book for Full {
+        fn head(&self) -> Option<&Verified<Head>> {
+            None
+        }
+        fn append(&mut self, _: &Batch) -> io::Result<()> {
+            self.write()
+        }
+        fn trust(&mut self, _: &Verified<Trust>) -> io::Result<()> {
+            self.write()
+        }
+        fn lease(&mut self, _: LeaseRecord) -> io::Result<()> {
+            self.write()
+        }
+        fn compact(&mut self, _: &Log) -> io::Result<bool> {
+            self.write().map(|()| true)
+        }
+        fn runs_after(&self, _: u64, _: &mut dyn FnMut(Run) -> io::Result<()>) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_batch_that_could_not_be_written_is_owed_until_the_disk_has_room() {
+        let written = Written::new(1);
+        let batch = |end| Keep::Batch(Batch { runs: Vec::new(), head: written.head(0, end, 1) });
+        let clock = Arc::new(ManualClock::new(Now { wall: Timestamp::EPOCH, boot: BootInstant::default() }));
+        let (reports, mut heard) = unbounded_channel();
+        let mut keeper = Keeper::new(Full(1, 0), Arc::<ManualClock>::clone(&clock), reports);
+        keeper.take(batch(1));
+        keeper.write();
+        assert!(matches!(heard.try_recv(), Ok(Report::Failing)));
+        keeper.take(batch(2));
+        keeper.take(Keep::Compact(Log::empty()));
+        keeper.write();
+        assert_eq!(keeper.book.1, 0, "the disk is left alone for a while");
+        clock.advance(RETRY);
+        keeper.write();
+        assert_eq!(keeper.book.1, 2, "what only saves room is not owed");
+        for expected in [Cursor::new(1, 1), Cursor::new(1, 2)] {
+            assert!(matches!(heard.try_recv(), Ok(Report::Kept(cursor)) if cursor == expected));
+        }
+        assert!(matches!(heard.try_recv(), Ok(Report::Working)));
+    }
+}

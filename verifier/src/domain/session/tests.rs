@@ -167,6 +167,24 @@ fn an_older_statement_is_refused_unless_it_says_the_same() {
 }
 
 #[test]
+fn a_statement_or_a_head_from_the_future_ends_the_stream_with_an_alarm() {
+    let written = Written::new(2);
+    let ahead = Input::Trust(written.trust(561, Limits::default()).signed().clone());
+    let mut first = session(&written);
+    let left = feed(&mut first, 0, [Input::Connected, ahead]);
+    assert_eq!(
+        (alarm(&left), reason(&left)),
+        (Some(Alarm::FutureHead), Some(Reason::Refused(Refused::Future)))
+    );
+    let ahead = Input::Head(written.head(0, 3, 561).signed().clone());
+    let left = feed(&mut following(&written, 2), 0, [ahead]);
+    assert_eq!(
+        (alarm(&left), reason(&left)),
+        (Some(Alarm::FutureHead), Some(Reason::Refused(Refused::Future)))
+    );
+}
+
+#[test]
 fn longer_limits_are_told_first_and_revive_no_old_lease() {
     let written = Written::new(2);
     let mut session = following(&written, 2);
@@ -202,6 +220,18 @@ fn an_issuer_that_lost_entries_renews_nothing_and_gets_an_offer_when_it_asks() {
     let believed = feed(&mut session, 0, [head(&mended, 4), run(&mended, 1, 4)]);
     assert!(matches!(believed[0], Action::IssuerBelieved), "{believed:?}");
     assert_eq!(session.view.log.cursor(), Cursor::new(2, 4));
+    assert_eq!(session.view.lease, None, "what was answered meanwhile renews nothing");
+}
+
+#[test]
+fn an_answer_renews_nothing_before_this_issuers_head_was_agreed_with() {
+    let written = Written::new(3);
+    let mut session = following(&written, 4);
+    feed(&mut session, 0, [Input::Disconnected, Input::Connected, trust(&written)]);
+    assert!(feed(&mut session, 100, [answer(1, 2)]).is_empty());
+    assert_eq!(session.view.lease, None);
+    feed(&mut session, 200, [head(&written, 4)]);
+    assert_eq!(session.view.lease.unwrap().age(now(200).boot), Duration::from_millis(200));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::OnceLock};
 
-use common::timestamp::Timestamp;
+use common::{timestamp::Timestamp, trust::Signed};
 use proptest::prelude::*;
 
 use super::*;
