@@ -2,5 +2,9 @@
 
 pub mod adapters;
 pub mod application;
+pub mod args;
+pub mod commands;
 pub mod domain;
+pub mod settings;
 pub mod transport;
+pub mod wiring;

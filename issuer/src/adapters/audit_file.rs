@@ -33,18 +33,19 @@ pub struct Opened {
 }
 
 impl AuditFile {
-    /// Opens or creates the file at `path` (mode 0600), checks its whole chain and starts the writer thread.
+    /// Opens or creates the file at `path` (mode 0600), checks its whole chain, hands each line to `each` with the end of
+    /// the chain behind it, and starts the writer thread.
     ///
     /// # Errors
     ///
     /// [`OpenError`]; nothing was changed then, and nothing can be written.
-    pub fn open(path: &Path) -> Result<(Self, Opened), OpenError> {
+    pub fn open(path: &Path, each: impl FnMut(&ChainEnd, &[u8])) -> Result<(Self, Opened), OpenError> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => OpenError::InUse,
             TryLockError::Error(error) => OpenError::Io(error),
         })?;
-        let (end, whole, torn) = check(&mut BufReader::new(&file))?;
+        let (end, whole, torn) = check(&mut BufReader::new(&file), each)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
         if torn > 0 {
             file.set_len(whole)?;
@@ -156,13 +157,19 @@ fn write_all(mut disk: impl Disk, mut end: ChainEnd, mut commands: mpsc::Receive
 }
 
 /// The end of the chain, the length of its whole lines, and that of a torn last one.
-fn check(file: &mut impl BufRead) -> Result<(ChainEnd, u64, u64), OpenError> {
+fn check(
+    file: &mut impl BufRead,
+    mut each: impl FnMut(&ChainEnd, &[u8]),
+) -> Result<(ChainEnd, u64, u64), OpenError> {
     let (mut end, mut whole, mut line) = (ChainEnd::START, 0, Vec::new());
     loop {
         line.clear();
         let read = file.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? as u64;
         match line.strip_suffix(b"\n") {
-            Some(line) => end.follow(line)?,
+            Some(line) => {
+                end.follow(line)?;
+                each(&end, line);
+            }
             None if read == MAX_LINE => {
                 return Err(Damage { line: end.number().saturating_add(1), kind: DamageKind::TooLong }.into());
             }

@@ -1,3 +1,7 @@
 //! Disks, threads and stores behind the ports. Decides nothing about tokens.
 
 pub mod audit_file;
+pub mod journal;
+pub mod key_directory;
+pub mod store;
+pub mod system_entropy;

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Conditions {
     audit_broken: AtomicBool,
     store_failed: AtomicBool,
-    clock_suspect: AtomicBool,
 }
 
 impl Conditions {
@@ -29,15 +28,5 @@ impl Conditions {
     /// The last step of the store failed.
     pub fn store_failed(&self) -> bool {
         self.store_failed.load(Ordering::Relaxed)
-    }
-
-    /// Whether the clock is behind the log's last time.
-    pub fn clock_judged(&self, suspect: bool) {
-        self.clock_suspect.store(suspect, Ordering::Relaxed);
-    }
-
-    /// The clock is behind the log's last time.
-    pub fn clock_suspect(&self) -> bool {
-        self.clock_suspect.load(Ordering::Relaxed)
     }
 }

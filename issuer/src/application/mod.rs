@@ -3,10 +3,12 @@
 pub mod conditions;
 pub mod follow;
 pub mod followers;
+pub mod house;
 pub mod issue;
 pub mod log;
 pub mod projects;
 pub mod realm;
+pub mod restore;
 pub mod revoke;
 pub mod signing_pool;
 pub mod tokens;

@@ -72,6 +72,20 @@ impl PolicyRecord {
         Self { version: self.version.saturating_add(1), keys, ..self.clone() }
     }
 
+    /// The record once every key of `held`, the newest first, has a role: one signs, the others are published. `None`
+    /// when each has one already.
+    #[must_use]
+    pub fn with_held(&self, held: &[KeyId]) -> Option<Self> {
+        let mut keys = self.keys.clone();
+        for id in held {
+            if !keys.iter().any(|(key, _)| key == id) {
+                let signs = !keys.iter().any(|(_, role)| *role == KeyRole::Active);
+                keys.push((*id, if signs { KeyRole::Active } else { KeyRole::Prepared }));
+            }
+        }
+        (keys != self.keys).then(|| self.with_keys(keys))
+    }
+
     /// What verifiers are told: staleness as it is, and each ceiling the highest that a live token may have been issued
     /// under. A lowered ceiling binds them when its last older token has expired (DESIGN section 5, *Freshness*).
     pub fn announced(&self, now: Timestamp) -> Limits {
@@ -126,6 +140,16 @@ mod tests {
             PolicyRecord::first(Limits::default()).with_limits(Limits::default(), Timestamp::EPOCH),
             None
         );
+    }
+
+    #[test]
+    fn the_newest_of_new_keys_signs_and_later_ones_are_only_published() {
+        let [old, new, newest] = [1, 2, 3].map(|n| KeyId::from_bytes([n; 32]));
+        let first = PolicyRecord::first(Limits::default()).with_held(&[new, old]).unwrap();
+        assert_eq!(first.active_key(), Some(new));
+        let second = first.with_held(&[newest, new, old]).unwrap();
+        assert_eq!((second.active_key(), second.keys.len()), (Some(new), 3));
+        assert_eq!(second.with_held(&[newest, new]), None);
     }
 
     #[test]

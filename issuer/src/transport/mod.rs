@@ -2,6 +2,7 @@
 
 pub mod follow;
 pub mod issuer;
+pub mod jwks;
 pub mod methods;
 pub mod paging;
 pub mod projects;

@@ -10,7 +10,7 @@ use super::*;
 async fn lines_stand_after_reopening_and_the_chain_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit");
-    let (file, opened) = AuditFile::open(&path).unwrap();
+    let (file, opened) = AuditFile::open(&path, |_, _| ()).unwrap();
     assert_eq!(opened, Opened { end: ChainEnd::START, torn: 0 });
     let first = file.append(&json!({"n": 1})).await.unwrap();
     let second = file.append(&json!({"n": "two\nlines"})).await.unwrap();
@@ -23,7 +23,7 @@ async fn lines_stand_after_reopening_and_the_chain_goes_on() {
 async fn many_at_once_are_one_chain() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit");
-    let (file, _) = AuditFile::open(&path).unwrap();
+    let (file, _) = AuditFile::open(&path, |_, _| ()).unwrap();
     let tasks: Vec<_> = (0..500)
         .map(|n| {
             let file = file.clone();
@@ -43,7 +43,7 @@ async fn many_at_once_are_one_chain() {
 async fn a_torn_last_line_is_cut_off_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit");
-    let (file, _) = AuditFile::open(&path).unwrap();
+    let (file, _) = AuditFile::open(&path, |_, _| ()).unwrap();
     let end = file.append(&json!({})).await.unwrap();
     let whole = fs::read(&path).unwrap();
     let torn = [whole.as_slice(), &end.line(b"{}")].concat();
@@ -57,7 +57,7 @@ async fn a_torn_last_line_is_cut_off_and_reported() {
 async fn damage_before_the_end_refuses_to_open_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit");
-    let (file, _) = AuditFile::open(&path).unwrap();
+    let (file, _) = AuditFile::open(&path, |_, _| ()).unwrap();
     for n in 0..3 {
         file.append(&json!({"n": n})).await.unwrap();
     }
@@ -73,8 +73,8 @@ async fn damage_before_the_end_refuses_to_open_and_changes_nothing() {
 fn a_second_writer_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit");
-    let _first = AuditFile::open(&path).unwrap();
-    assert!(matches!(AuditFile::open(&path), Err(OpenError::InUse)));
+    let _first = AuditFile::open(&path, |_, _| ()).unwrap();
+    assert!(matches!(AuditFile::open(&path, |_, _| ()), Err(OpenError::InUse)));
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ fn reopen(file: AuditFile, path: &Path) -> Opened {
 /// The writer thread gives the lock up a moment after the last handle is gone.
 fn until_unlocked(path: &Path) -> Result<(AuditFile, Opened), OpenError> {
     for _ in 0..1000 {
-        match AuditFile::open(path) {
+        match AuditFile::open(path, |_, _| ()) {
             Err(OpenError::InUse) => thread::sleep(std::time::Duration::from_millis(5)),
             other => return other,
         }

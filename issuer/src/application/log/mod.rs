@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use published::{Announcer, Published};
-pub use writer::{Writer, WriterParts};
+pub use writer::{CannotStart, Writer, WriterParts};
 
 use common::{
     revocation::{cursor::Cursor, entry::Reason, rule::Rule},

@@ -60,7 +60,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Makes a writer that goes on from `log`, whose entries are `chunks`.
+    /// Makes a writer that goes on from `log`, whose entries are `chunks`. A log that is `lost` takes no entry.
     ///
     /// # Errors
     /// When the head cannot be signed, or the system starts no thread.
@@ -69,6 +69,7 @@ impl Writer {
         log: Log,
         chunks: Chunks,
         entries: &[Entry],
+        lost: bool,
     ) -> Result<(Self, LogHandle), CannotStart> {
         let now = parts.clock.now().wall;
         let log_time = log.log_time().max(now);
@@ -79,7 +80,7 @@ impl Writer {
         let mut log = log;
         log.confirmed(log_time);
         let published =
-            Published { log, chunks, head: Arc::new(head), trust: Arc::new(trust), versions, lost: false };
+            Published { log, chunks, head: Arc::new(head), trust: Arc::new(trust), versions, lost };
         let (publish, published) = watch::channel(Arc::new(published));
         let (orders, waiting) = mpsc::channel(QUEUE);
         let pool = SigningPool::start(std::num::NonZeroUsize::MIN, 2)?;
@@ -252,7 +253,6 @@ impl Writer {
         }
         let before = Arc::clone(&self.published.borrow());
         let last = before.head.statement().log_time;
-        self.parts.conditions.clock_judged(now.wall < last);
         if now.wall >= last.plus(MINUTE) && !before.lost {
             self.trim(&before, now.wall).await;
             self.announce_again().await;

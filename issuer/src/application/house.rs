@@ -1,0 +1,82 @@
+//! What is told and tidied while time passes: health by service, readiness, records past their keeping.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{application::realm::Realm, domain::ports::StoreError};
+
+/// Something that stands in the way of a promise.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Obstacle {
+    /// `STORE_LOST_DATA`.
+    LogLost,
+    /// `STORE_UNREACHABLE`.
+    StoreFailed,
+    /// `AUDIT_UNAVAILABLE`.
+    AuditBroken,
+    /// `CLOCK_SUSPECT`.
+    ClockSuspect,
+    /// `NO_SIGNING_KEY`.
+    NoSigningKey,
+}
+
+impl Obstacle {
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::LogLost => "the revocation log has lost entries (STORE_LOST_DATA)",
+            Self::StoreFailed => "the store's last step failed (STORE_UNREACHABLE)",
+            Self::AuditBroken => "the audit trail cannot be written (AUDIT_UNAVAILABLE)",
+            Self::ClockSuspect => "the clock is behind the log's last time (CLOCK_SUSPECT)",
+            Self::NoSigningKey => "no key may sign (NO_SIGNING_KEY)",
+        }
+    }
+
+    /// Whether projects can be kept and tokens be revoked all the same.
+    pub const fn spares_the_store(self) -> bool {
+        match self {
+            Self::LogLost | Self::StoreFailed => false,
+            Self::AuditBroken | Self::ClockSuspect | Self::NoSigningKey => true,
+        }
+    }
+
+    /// Whether verifiers can be fed all the same.
+    pub const fn spares_the_feed(self) -> bool {
+        match self {
+            Self::LogLost => false,
+            Self::StoreFailed | Self::AuditBroken | Self::ClockSuspect | Self::NoSigningKey => true,
+        }
+    }
+}
+
+/// What stands in the way now. Any obstacle stops issuing.
+pub fn obstacles(realm: &Realm) -> Vec<Obstacle> {
+    let published = realm.log.published();
+    let conditions = &realm.conditions;
+    let suspect = realm.clock.now().wall < published.head.statement().log_time;
+    [
+        (Obstacle::LogLost, published.lost),
+        (Obstacle::StoreFailed, conditions.store_failed()),
+        (Obstacle::AuditBroken, conditions.audit_broken()),
+        (Obstacle::ClockSuspect, suspect),
+        (Obstacle::NoSigningKey, realm.signing_key(&published).is_none()),
+    ]
+    .into_iter()
+    .filter_map(|(obstacle, stands)| stands.then_some(obstacle))
+    .collect()
+}
+
+/// Forgets records that expired longer ago than `keep`, a few at a time.
+///
+/// # Errors
+/// When the store does not answer; nothing is lost by trying again later.
+pub async fn forget_old_tokens(realm: &Arc<Realm>, keep: Duration) -> Result<usize, StoreError> {
+    let now = realm.clock.now().wall;
+    let Some(before) =
+        now.seconds().checked_sub(keep.as_secs()).and_then(common::timestamp::Timestamp::from_seconds)
+    else {
+        return Ok(0);
+    };
+    realm.store.forget_tokens(before, AT_ONCE).await
+}
+
+const AT_ONCE: usize = 1_000;

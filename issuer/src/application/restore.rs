@@ -1,0 +1,262 @@
+//! The start: store and journal are compared, a log that lost entries is mended, limits are put in force.
+
+use std::sync::Arc;
+
+use common::{
+    encoding,
+    key_id::KeyId,
+    revocation::{
+        cursor::Cursor,
+        entry::{Body, Entry, Reason, pack},
+        head::Link,
+        log::Log,
+        rule::{Rule, Scope},
+    },
+    timestamp::Timestamp,
+    token::Limits,
+};
+
+use crate::{
+    application::trail::Trail,
+    domain::{
+        chain::Chain,
+        chunks::{Chunk, Chunks},
+        event::{self, What},
+        followers::Row,
+        mending::{Finding, compare},
+        policy_record::PolicyRecord,
+        ports::{Append, Appended, Loaded, LogEnd, Store, StoreError},
+    },
+};
+
+/// What a process goes on from.
+#[derive(Debug)]
+pub struct Restored {
+    /// The rules.
+    pub log: Log,
+    /// The entries, packed.
+    pub chunks: Chunks,
+    /// The entries.
+    pub chain: Chain,
+    /// The rows of the register.
+    pub followers: Vec<Row>,
+    /// Limits and key roles.
+    pub policy: Arc<PolicyRecord>,
+    /// Entries were lost and could not all be mended.
+    pub lost: bool,
+    /// Entries were lost and all of them mended: nothing is called visible for the longest limit.
+    pub mended: bool,
+}
+
+/// Compares `loaded` with the journal's entries, mends what can be mended, and puts `limits` and the
+/// held token keys, the newest first, in force.
+///
+/// With `new_epoch` an operator decides that what cannot be mended is cut: a new epoch opens that refuses everything
+/// recorded before.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn restore(
+    store: &dyn Store,
+    trail: &Trail,
+    loaded: Loaded,
+    journal: Option<Chain>,
+    (limits, keys): (Limits, &[KeyId]),
+    now: Timestamp,
+    new_epoch: bool,
+) -> Result<Restored, StoreError> {
+    let policy = in_force(store, trail, loaded.policy, (limits, keys), now).await?;
+    let (held, broken) = match loaded.end {
+        Some(end) => {
+            let (chain, broken) = chain_of(&end, &loaded.runs);
+            (Some(chain), broken)
+        }
+        None => (None, false),
+    };
+    let stands = loaded.end;
+    let finding = compare(held.as_ref(), broken, journal.as_ref(), now);
+    let mended = matches!(finding, Finding::StoreLost(_));
+    let mut lost = false;
+    let chain = match finding {
+        Finding::New => {
+            let chain = genesis(1, Vec::new(), now);
+            open_epoch(store, trail, stands, &chain, now, false).await?;
+            chain
+        }
+        Finding::Agree => held.unwrap_or_else(empty),
+        Finding::JournalBehind(late) => {
+            tracing::warn!(
+                entries = late.len(),
+                "the audit trail lacks entries of the log; they are written late"
+            );
+            let previous = |entry: &Entry| held.as_ref()?.hash_at(entry.cursor.sequence - 1);
+            write_down(trail, &late, late.first().and_then(previous).unwrap_or_default(), true).await;
+            held.unwrap_or_else(empty)
+        }
+        Finding::StoreLost(chain) => {
+            tracing::error!(
+                epoch = chain.epoch(),
+                entries = chain.entries().len(),
+                "the store had lost entries of the revocation log; a new epoch holds them all"
+            );
+            open_epoch(store, trail, stands, &chain, now, false).await?;
+            chain
+        }
+        Finding::Unmendable if new_epoch => {
+            let ceiling = now.plus(policy.announced(now).longest_lifetime());
+            let chain = cut_everything(held.as_ref(), journal.as_ref(), now, ceiling);
+            open_epoch(store, trail, stands, &chain, now, false).await?;
+            chain
+        }
+        Finding::Unmendable => {
+            tracing::error!("the revocation log has lost entries that nobody here holds: issuing is stopped");
+            lost = true;
+            // What cannot be read as one chain is not given out at all.
+            held.filter(|_| !broken).unwrap_or_else(empty)
+        }
+    };
+    let mut log = Log::from_base(chain.epoch(), chain.base());
+    let mut chunks = Chunks::default();
+    let mut previous = chain.base();
+    for run in chain.entries().chunks(RUN) {
+        let packed = pack(run);
+        log.extend(&packed).map_err(|_broken| StoreError::LostData)?;
+        let first = previous.sequence + 1;
+        chunks = chunks.with(Chunk { first, previous: previous.hash, last: log.end(), bytes: packed.into() });
+        previous = log.end();
+    }
+    if let Some(end) = stands.filter(|end| end.epoch == log.cursor().epoch) {
+        log.confirmed(end.log_time);
+    }
+    Ok(Restored { log, chunks, chain, followers: loaded.followers, policy, lost, mended })
+}
+
+/// The limits of the settings, put on record if they are others than before.
+async fn in_force(
+    store: &dyn Store,
+    trail: &Trail,
+    held: Option<PolicyRecord>,
+    (limits, keys): (Limits, &[KeyId]),
+    now: Timestamp,
+) -> Result<Arc<PolicyRecord>, StoreError> {
+    let first = PolicyRecord::first(limits);
+    let (mut stands, mut next) = match held {
+        None => (first.clone(), Some((first, "first"))),
+        Some(held) => (held.clone(), held.with_limits(limits, now).map(|next| (next, "limits"))),
+    };
+    loop {
+        if let Some((record, action)) = next {
+            if !store.save_policy(record.clone()).await? {
+                return Err(StoreError::LostData);
+            }
+            let what = What::Policy { version: record.version, action };
+            trail.write(ACTOR, what).await.ok();
+            stands = record;
+        }
+        next = stands.with_held(keys).map(|next| (next, "keys"));
+        if next.is_none() {
+            return Ok(Arc::new(stands));
+        }
+    }
+}
+
+async fn open_epoch(
+    store: &dyn Store,
+    trail: &Trail,
+    stands: Option<LogEnd>,
+    chain: &Chain,
+    now: Timestamp,
+    late: bool,
+) -> Result<(), StoreError> {
+    let log_time = stands.map_or(now, |end| end.log_time.max(now));
+    let append = Append {
+        after: stands.map(|end| (end.epoch, end.end)),
+        entries: pack(chain.entries()),
+        end: LogEnd { epoch: chain.epoch(), base: chain.base(), end: chain.end(), log_time },
+        change: None,
+        audit: trail.mark(),
+    };
+    match store.append(append).await? {
+        Appended::Done => {}
+        Appended::EndedElsewhere(_) | Appended::ProjectChanged => return Err(StoreError::LostData),
+    }
+    write_down(trail, chain.entries(), chain.base().hash, late).await;
+    Ok(())
+}
+
+/// As many lines as it takes: one holds a bounded number of entries.
+async fn write_down(trail: &Trail, entries: &[Entry], mut previous: [u8; 32], late: bool) {
+    for run in entries.chunks(RUN) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
+        let what = What::Append(event::Append {
+            epoch: first.cursor.epoch,
+            first: first.cursor.sequence,
+            last: last.cursor.sequence,
+            previous: encoding::encode(&previous),
+            entries: encoding::encode(&pack(run)),
+            reason: "start",
+            comment: "",
+            project_id: None,
+            late,
+        });
+        // A broken trail is noted where it is written; the log stands all the same.
+        trail.write(ACTOR, what).await.ok();
+        previous = run.iter().fold(previous, |hash, entry| entry.link(&hash));
+    }
+}
+
+fn chain_of(end: &LogEnd, runs: &[Vec<u8>]) -> (Chain, bool) {
+    let mut chain = Chain::new(end.epoch, end.base);
+    let whole = runs.iter().all(|run| chain.extend(run).is_ok());
+    let broken = !whole || chain.end() != end.end;
+    (chain, broken)
+}
+
+fn genesis(epoch: u64, carried: Vec<Cursor>, now: Timestamp) -> Chain {
+    let mut chain = empty_of(epoch);
+    let entry = Entry {
+        cursor: Cursor::new(epoch, 1),
+        recorded_at: now,
+        expires_at: now,
+        body: Body::Genesis(carried),
+    };
+    // The first entry of an empty chain always follows.
+    chain.push(entry).ok();
+    chain
+}
+
+/// What an operator opens when entries are lost for good: every rule that is left, and one over everything.
+fn cut_everything(
+    store: Option<&Chain>,
+    journal: Option<&Chain>,
+    now: Timestamp,
+    ceiling: Timestamp,
+) -> Chain {
+    let held: Vec<&Chain> = store.into_iter().chain(journal).collect();
+    let epoch = held.iter().map(|chain| chain.epoch()).max().unwrap_or(0) + 1;
+    let mut chain = genesis(epoch, Vec::new(), now);
+    let cursor = |chain: &Chain| Cursor::new(epoch, chain.end().sequence + 1);
+    let cut = cursor(&chain);
+    let rule = Rule::Scope(Scope::default());
+    let body = Body::Rule { rule, reason: Reason::DataLost, cut, project: None };
+    chain.push(Entry { cursor: cut, recorded_at: now, expires_at: ceiling, body }).ok();
+    for entry in held.iter().flat_map(|chain| chain.entries()).filter(|entry| entry.expires_at > now) {
+        if matches!(entry.body, Body::Rule { .. }) {
+            let entry = Entry { cursor: cursor(&chain), ..entry.clone() };
+            chain.push(entry).ok();
+        }
+    }
+    chain
+}
+
+fn empty() -> Chain {
+    empty_of(0)
+}
+
+const fn empty_of(epoch: u64) -> Chain {
+    Chain::new(epoch, Link { sequence: 0, hash: [0; 32] })
+}
+
+/// Entries in one line of the trail, and in one chunk at the start.
+const RUN: usize = 1_000;
+const ACTOR: &str = "issuer";

@@ -1,0 +1,74 @@
+//! The issuer's command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Signs tokens, keeps projects, the ledger and the revocation log.
+#[derive(Debug, Parser)]
+#[command(name = "issuer", version)]
+pub struct Args {
+    /// The settings file (TOML). Every key can be overridden by a variable `ISSUER_…`.
+    #[arg(long, global = true)]
+    pub config: Option<PathBuf>,
+    /// What to do; serves when nothing is named.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serves until SIGTERM.
+    Serve,
+    /// Reads settings and keys, tells every mistake, and ends.
+    CheckConfig,
+    /// Token keys.
+    Keys {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// The audit trail.
+    Audit {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// The store.
+    Store {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+}
+
+/// What is done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Writes a token key into `keys.directory`; and the log key and the sealing key where there are none.
+    Generate,
+    /// Tells the ids of the keys, and the public log key that verifiers pin.
+    Show,
+}
+
+/// What is done with the audit trail.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Checks the chain of a file.
+    Verify {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// What is done with the store.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Compares the store with the audit trail and mends what the trail can mend. The issuer must not be running.
+    Check {
+        /// If entries are lost for good: opens a new epoch that refuses every token recorded before.
+        #[arg(long)]
+        new_epoch: bool,
+    },
+}

@@ -1,0 +1,271 @@
+//! Where concrete types meet: store, journal, keys, services and listeners become one running issuer.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use common::{
+    clock::Clock,
+    proto::v1::{
+        issuer_service_server::IssuerServiceServer, project_service_server::ProjectServiceServer,
+        revocation_service_server::RevocationServiceServer, trust_service_server::TrustServiceServer,
+    },
+    runtime::{
+        admin::Admin,
+        health::Health,
+        listener::BindError,
+        metrics_text::MetricsText,
+        rpc_log::RpcCounts,
+        server::{Bound, MAX_MESSAGE, Server},
+        shutdown::Shutdown,
+    },
+    verification::{InvalidPolicy, Policy},
+};
+use tonic::service::Routes;
+
+use crate::{
+    adapters::{
+        audit_file,
+        journal::FileJournal,
+        key_directory::{self, Keys, KeysError},
+        store::embedded::{self, EmbeddedStore},
+        store::seal::Seal,
+        system_entropy::SystemEntropy,
+    },
+    application::{
+        conditions::Conditions,
+        followers::Followers,
+        house::{Obstacle, forget_old_tokens, obstacles},
+        log::{Announcer, CannotStart, Writer, WriterParts},
+        realm::{Blinding, Realm},
+        restore::restore,
+        signing_pool::SigningPool,
+        trail::Trail,
+    },
+    domain::ports::{Store, StoreError},
+    settings::Settings,
+    transport::{
+        follow::{Trusting, key_set},
+        issuer::Issuing,
+        jwks,
+        methods::{METHODS, SERVICES},
+        projects::Projects,
+        revocation::Revocations,
+    },
+};
+
+/// Starts everything but the listeners' loops.
+///
+/// # Errors
+/// [`StartError`], naming what stands in the way.
+pub async fn start(
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    shutdown: Shutdown,
+) -> Result<Bound, StartError> {
+    let keys = key_directory::read(&settings.keys, settings.algorithm)?;
+    let seal = Seal::new(keys.seal.expose_secret_bytes());
+    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&settings.store, seal)?);
+    let realm = open(&settings, keys, store, clock, false).await?;
+    serve(settings, realm, shutdown).await
+}
+
+/// Opens the realm over a store: compares it with the journal, mends it, and starts the log's writer.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn open(
+    settings: &Settings,
+    keys: Keys,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    new_epoch: bool,
+) -> Result<Arc<Realm>, StartError> {
+    let loaded = store.load().await?;
+    let (journal, recovered) = FileJournal::open(&settings.audit, loaded.audit)?;
+    let conditions = Arc::new(Conditions::default());
+    if recovered.cut {
+        tracing::error!(
+            "lines of the audit trail that the store knows of are missing or changed: issuing is stopped"
+        );
+        conditions.audit_broke();
+    }
+    if recovered.gaps {
+        tracing::warn!("the audit trail holds entries of the log that do not follow each other");
+    }
+    let now = clock.now();
+    let trail =
+        Arc::new(Trail::new(Arc::new(journal), Arc::clone(&clock), Arc::clone(&conditions), recovered.mark));
+    let held: Vec<_> = keys.token.iter().map(|key| key.public().id()).collect();
+    let force = (settings.limits, held.as_slice());
+    let restored = restore(&*store, &trail, loaded, recovered.chain, force, now.wall, new_epoch).await?;
+    let followers = Arc::new(Followers::restored(restored.followers, now.boot));
+    if restored.lost || restored.mended {
+        followers.lost(now.boot);
+    }
+    let announcer = Announcer {
+        issuer: settings.issuer.clone(),
+        realm: settings.realm.clone(),
+        key: Arc::clone(&keys.log),
+        held: keys.token.iter().map(|key| key.public().clone()).collect(),
+    };
+    let parts = WriterParts {
+        store: Arc::clone(&store),
+        trail: Arc::clone(&trail),
+        clock: Arc::clone(&clock),
+        announcer,
+        followers: Arc::clone(&followers),
+        conditions: Arc::clone(&conditions),
+        policy: Arc::clone(&restored.policy),
+    };
+    let (writer, log) =
+        Writer::new(parts, restored.log, restored.chunks, restored.chain.entries(), restored.lost)?;
+    tokio::spawn(writer.run());
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    Ok(Arc::new(Realm {
+        name: settings.realm.clone(),
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        self_check: Policy::new(settings.issuer.clone(), settings.audience.clone(), Policy::DEFAULT_LEEWAY)?,
+        store,
+        trail,
+        clock,
+        entropy: Arc::new(SystemEntropy::default()),
+        log,
+        followers,
+        conditions,
+        policy: ArcSwap::new(restored.policy),
+        log_key: keys.log.public().clone(),
+        keys: keys.token,
+        pool: SigningPool::start(threads, SIGNING_QUEUE)?,
+        blinding: Blinding::new(keys.seal.expose_secret_bytes()),
+    }))
+}
+
+/// Binds the services of an open realm.
+///
+/// # Errors
+/// [`StartError::Bind`].
+pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) -> Result<Bound, StartError> {
+    let trusting = Trusting { realm: Arc::clone(&realm), shutdown: shutdown.clone() };
+    let routes = Routes::new(
+        ProjectServiceServer::new(Projects(Arc::clone(&realm))).max_decoding_message_size(MAX_MESSAGE),
+    )
+    .add_service(IssuerServiceServer::new(Issuing(Arc::clone(&realm))).max_decoding_message_size(MAX_MESSAGE))
+    .add_service(
+        RevocationServiceServer::new(Revocations(Arc::clone(&realm))).max_decoding_message_size(MAX_MESSAGE),
+    )
+    .add_service(TrustServiceServer::new(trusting).max_decoding_message_size(MAX_MESSAGE));
+    let health = Health::new(&SERVICES);
+    tell_health(&realm, &health);
+    tokio::spawn(keep(Arc::clone(&realm), health.clone(), settings.keep_after_expiry, shutdown.clone()));
+    let counts = Arc::new(RpcCounts::new(&METHODS));
+    let (ready, measured, counted) = (Arc::clone(&realm), Arc::clone(&realm), Arc::clone(&counts));
+    let admin = Admin::new(
+        move || {
+            let reasons: Vec<_> = obstacles(&ready).into_iter().map(|one| one.words().to_owned()).collect();
+            if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+        },
+        move |text| {
+            counted.write(text);
+            measure(&measured, text);
+        },
+    );
+    let jwks_realm = Arc::clone(&realm);
+    let admin = admin.with_routes(jwks::routes(move || key_set(&jwks_realm.log.published())));
+    let server = Server {
+        grpc: routes,
+        methods: &METHODS,
+        settings: settings.service,
+        health,
+        admin,
+        shutdown,
+        counts,
+        clock: Arc::clone(&realm.clock),
+    };
+    Ok(server.bind().await?)
+}
+
+async fn keep(realm: Arc<Realm>, health: Health, keep: Duration, shutdown: Shutdown) {
+    let mut tick = tokio::time::interval(TICK);
+    let mut rounds = 0_u32;
+    loop {
+        tokio::select! {
+            () = shutdown.begun() => return,
+            _ = tick.tick() => {}
+        }
+        tell_health(&realm, &health);
+        rounds = rounds.wrapping_add(1);
+        if rounds.is_multiple_of(FORGET_EVERY) {
+            forget_old_tokens(&realm, keep).await.ok();
+        }
+    }
+}
+
+fn tell_health(realm: &Realm, health: &Health) {
+    let obstacles = obstacles(realm);
+    let [projects, issuing, revoking, feeding] = SERVICES;
+    let store = obstacles.iter().all(|one| one.spares_the_store());
+    health.set(projects, store);
+    health.set(issuing, obstacles.is_empty());
+    health.set(revoking, store);
+    health.set(feeding, obstacles.iter().all(|one| one.spares_the_feed()));
+}
+
+fn measure(realm: &Realm, text: &mut MetricsText) {
+    let published = realm.log.published();
+    let cursor = published.log.cursor();
+    let gauge = |number: u64| u32::try_from(number).map_or(f64::from(u32::MAX), f64::from);
+    text.gauge("ipms_log_epoch", "The log's epoch.", &[], gauge(cursor.epoch));
+    text.gauge("ipms_log_sequence", "The log's last entry.", &[], gauge(cursor.sequence));
+    text.gauge("ipms_log_entries", "Entries held.", &[], gauge(published.log.entries()));
+    let seen = realm.followers.visibility(cursor, realm.clock.now().boot);
+    text.gauge("ipms_followers", "Running verifiers.", &[], gauge(seen.followers as u64));
+    let behind = gauge(seen.waiting_for.len() as u64);
+    text.gauge("ipms_followers_behind", "Running verifiers that do not see the log's end yet.", &[], behind);
+    let standing = obstacles(realm);
+    for (name, obstacle) in [
+        ("STORE_LOST_DATA", Obstacle::LogLost),
+        ("STORE_UNREACHABLE", Obstacle::StoreFailed),
+        ("AUDIT_UNAVAILABLE", Obstacle::AuditBroken),
+        ("CLOCK_SUSPECT", Obstacle::ClockSuspect),
+        ("NO_SIGNING_KEY", Obstacle::NoSigningKey),
+    ] {
+        let stands = f64::from(u8::from(standing.contains(&obstacle)));
+        text.gauge("ipms_obstacle", "1 while this stops issuing.", &[("reason", name)], stands);
+    }
+}
+
+/// Why the issuer does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The store's file.
+    #[error("the store: {0}")]
+    OpenStore(#[from] embedded::OpenError),
+    /// The store, once open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The audit file.
+    #[error("{0}")]
+    Audit(#[from] audit_file::OpenError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] CannotStart),
+    /// Issuer or audience.
+    #[error(transparent)]
+    Policy(#[from] InvalidPolicy),
+    /// No thread.
+    #[error("the system starts no more threads")]
+    Thread(#[from] std::io::Error),
+    /// The listeners.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+const TICK: Duration = Duration::from_millis(250);
+/// Ticks between two looks at old records: one a minute.
+const FORGET_EVERY: u32 = 240;
+/// Tokens waiting for a signature, at most: what the pool does in about a second.
+const SIGNING_QUEUE: usize = 512;
