@@ -99,7 +99,7 @@ pub async fn open(
     let force = (settings.limits, held.as_slice());
     let restored = restore(&*store, &trail, loaded, recovered.chain, force, now.wall, new_epoch).await?;
     let followers = Arc::new(Followers::restored(restored.followers, now.boot));
-    if restored.lost || restored.mended {
+    if restored.lost.is_some() || restored.mended {
         followers.lost(now.boot);
     }
     let announcer = Announcer {

@@ -3,14 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use common::{
-    revocation::{cursor::Cursor, head::Head},
+    revocation::{
+        cursor::Cursor,
+        head::{Head, Link},
+    },
     token::kind::PerType,
     trust::{LogKeys, Signed, Trust, Verified},
 };
 
 use crate::{
-    application::{log::Published, realm::Realm},
-    domain::{chunks::Chunk, followers::Follower, ports::StoreError},
+    application::realm::Realm,
+    domain::{chain::Chain, chunks::Chunk, followers::Follower, ports::StoreError},
 };
 
 /// How a verifier opens its feed.
@@ -39,8 +42,25 @@ pub enum Say {
     Head(Arc<Verified<Head>>),
     /// A run of entries.
     Entries(u64, Chunk),
+    /// Everything that it holds of this epoch is wanted: entries were lost.
+    Wanted(u64),
     /// The answer to a probe: this was the end of the log after the probe arrived.
     Answer(u64, Cursor),
+}
+
+/// A part of an offer.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The head that covers all of it.
+    pub head: Signed,
+    /// The number of its first entry.
+    pub first: u64,
+    /// The hash before it.
+    pub previous: [u8; 32],
+    /// Packed entries.
+    pub entries: Vec<u8>,
+    /// No more follow.
+    pub last: bool,
 }
 
 /// A feed that is open.
@@ -52,7 +72,12 @@ pub struct Feed {
     head: Option<Arc<Verified<Head>>>,
     /// Up to where entries were sent, or are known to be held.
     sent: Cursor,
+    /// What the verifier held when it said hello.
+    held: Option<Head>,
     probed: u64,
+    /// An offer was asked for.
+    wanted: bool,
+    offer: Option<(Head, Chain)>,
 }
 
 impl Feed {
@@ -74,8 +99,27 @@ impl Feed {
         let keys = LogKeys::new(vec![realm.log_key.clone()]).ok();
         // A head that this log key did not sign tells nothing; the verifier is sent everything.
         let held = hello.head.and_then(|head| keys.as_ref()?.check::<Head>(&head).ok());
-        let sent = held.map_or(Cursor::ZERO, |held| position(&published, held.statement()));
-        Ok(Self { realm, follower: hello.follower, trust: None, head: None, sent, probed: 0 })
+        let held = held.map(|held| held.statement().clone());
+        let mut sent = Cursor::ZERO;
+        if let Some(held) = &held {
+            if published.holds(held) {
+                sent = held.cursor();
+            } else {
+                realm.log.noticed(held.clone()).await;
+            }
+        }
+        let follower = hello.follower;
+        Ok(Self {
+            realm,
+            follower,
+            trust: None,
+            head: None,
+            held,
+            sent,
+            probed: 0,
+            wanted: false,
+            offer: None,
+        })
     }
 
     /// Everything that the verifier has not been told of what stands now.
@@ -87,6 +131,10 @@ impl Feed {
         let mut say = Vec::new();
         if published.lost {
             // What is held here is not what was promised: nobody is told that it is the end of the log.
+            if let Some(held) = self.held.as_ref().filter(|_| !self.wanted) {
+                self.wanted = true;
+                say.push(Say::Wanted(held.epoch));
+            }
             return Ok(say);
         }
         if self.trust.as_ref().is_none_or(|told| !Arc::ptr_eq(told, &published.trust)) {
@@ -132,10 +180,50 @@ impl Feed {
     /// [`FollowError::Unsent`]: it cannot have seen what it was not sent.
     pub fn acknowledge(&self, cursor: Cursor) -> Result<(), FollowError> {
         if cursor > self.sent {
-            return Err(FollowError::Unsent);
+            // What it held before is no news; what this log does not hold proves nothing here.
+            let before = self.held.as_ref().is_some_and(|held| cursor <= held.cursor());
+            return if before { Ok(()) } else { Err(FollowError::Unsent) };
         }
         self.realm.followers.acknowledge(&self.follower, cursor);
         Ok(())
+    }
+
+    /// A part of what the verifier holds. The last part completes it, and it is believed if it meets its signed head.
+    ///
+    /// # Errors
+    /// [`FollowError::BadOffer`].
+    pub async fn offer(&mut self, part: Part) -> Result<(), FollowError> {
+        if !self.wanted {
+            return Err(FollowError::BadOffer);
+        }
+        let begun = self.offer.take();
+        let (head, mut chain) = if let Some(begun) = begun { begun } else { self.first_part(&part)? };
+        chain.extend(&part.entries).map_err(|_broken| FollowError::BadOffer)?;
+        if chain.entries().len() > MOST_OFFERED {
+            return Err(FollowError::BadOffer);
+        }
+        if !part.last {
+            self.offer = Some((head, chain));
+            return Ok(());
+        }
+        if chain.end() != head.end {
+            return Err(FollowError::BadOffer);
+        }
+        self.realm.log.offered(chain, head).await;
+        Ok(())
+    }
+
+    fn first_part(&self, part: &Part) -> Result<(Head, Chain), FollowError> {
+        let keys = LogKeys::new(vec![self.realm.log_key.clone()]).map_err(|_never| FollowError::BadOffer)?;
+        let head =
+            keys.check::<Head>(&part.head).map_err(|_stranger| FollowError::BadOffer)?.statement().clone();
+        let before = part.first.checked_sub(1).ok_or(FollowError::BadOffer)?;
+        // Complete only if what lies before it had expired when the head was signed.
+        if before > head.base.sequence {
+            return Err(FollowError::BadOffer);
+        }
+        let chain = Chain::new(head.epoch, Link { sequence: before, hash: part.previous });
+        Ok((head, chain))
     }
 
     /// The verifier stops and answers nobody any more.
@@ -144,24 +232,6 @@ impl Feed {
         // A row that stays in the store is waited for once more after a restart, and no longer.
         self.realm.store.remove_followers(vec![self.follower]).await.ok();
     }
-}
-
-/// Up to where this log and the verifier's agree for certain.
-fn position(published: &Published, held: &Head) -> Cursor {
-    let log = &published.log;
-    if held.epoch != log.cursor().epoch || held.end.sequence > log.end().sequence {
-        return Cursor::ZERO;
-    }
-    let same = if held.end.sequence == log.end().sequence {
-        held.end.hash == log.end().hash
-    } else {
-        let after = published.chunks.after(held.end.sequence);
-        after.is_ok_and(|runs| {
-            runs.first()
-                .is_some_and(|run| run.first != held.end.sequence + 1 || run.previous == held.end.hash)
-        })
-    };
-    if same { held.cursor() } else { Cursor::ZERO }
 }
 
 /// Why a feed ends.
@@ -179,6 +249,9 @@ pub enum FollowError {
     /// It acknowledges what it was not sent.
     #[error("an acknowledgement of entries that were not sent")]
     Unsent,
+    /// It offers what was not asked for, or what does not meet its signed head.
+    #[error("an offer that was not asked for, or that does not meet its signed head")]
+    BadOffer,
     /// The store did not take its row.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -189,3 +262,5 @@ pub enum FollowError {
 
 /// The highest entry kind in use: 0 genesis, 1 rule.
 const ENTRY_KINDS: u32 = 1;
+/// Entries of an offer, at most: some gigabytes of memory are not lent to a stranger.
+const MOST_OFFERED: usize = 4_000_000;

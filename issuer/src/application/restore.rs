@@ -42,8 +42,8 @@ pub struct Restored {
     pub followers: Vec<Row>,
     /// Limits and key roles.
     pub policy: Arc<PolicyRecord>,
-    /// Entries were lost and could not all be mended.
-    pub lost: bool,
+    /// Entries were lost and could not all be mended: the highest position that is known to have been reached.
+    pub lost: Option<Cursor>,
     /// Entries were lost and all of them mended: nothing is called visible for the longest limit.
     pub mended: bool,
 }
@@ -76,11 +76,11 @@ pub async fn restore(
     let stands = loaded.end;
     let finding = compare(held.as_ref(), broken, journal.as_ref(), now);
     let mended = matches!(finding, Finding::StoreLost(_));
-    let mut lost = false;
+    let mut lost = None;
     let chain = match finding {
         Finding::New => {
             let chain = genesis(1, Vec::new(), now);
-            open_epoch(store, trail, stands, &chain, now, false).await?;
+            open_epoch(store, trail, stands, &chain, now).await?;
             chain
         }
         Finding::Agree => held.unwrap_or_else(empty),
@@ -99,36 +99,41 @@ pub async fn restore(
                 entries = chain.entries().len(),
                 "the store had lost entries of the revocation log; a new epoch holds them all"
             );
-            open_epoch(store, trail, stands, &chain, now, false).await?;
+            open_epoch(store, trail, stands, &chain, now).await?;
             chain
         }
         Finding::Unmendable if new_epoch => {
             let ceiling = now.plus(policy.announced(now).longest_lifetime());
             let chain = cut_everything(held.as_ref(), journal.as_ref(), now, ceiling);
-            open_epoch(store, trail, stands, &chain, now, false).await?;
+            open_epoch(store, trail, stands, &chain, now).await?;
             chain
         }
         Finding::Unmendable => {
             tracing::error!("the revocation log has lost entries that nobody here holds: issuing is stopped");
-            lost = true;
+            let end = |chain: &Chain| Cursor::new(chain.epoch(), chain.end().sequence);
+            lost = held.as_ref().map(end).max(journal.as_ref().map(end)).max(Some(Cursor::ZERO));
             // What cannot be read as one chain is not given out at all.
             held.filter(|_| !broken).unwrap_or_else(empty)
         }
     };
-    let mut log = Log::from_base(chain.epoch(), chain.base());
-    let mut chunks = Chunks::default();
-    let mut previous = chain.base();
-    for run in chain.entries().chunks(RUN) {
-        let packed = pack(run);
-        log.extend(&packed).map_err(|_broken| StoreError::LostData)?;
-        let first = previous.sequence + 1;
-        chunks = chunks.with(Chunk { first, previous: previous.hash, last: log.end(), bytes: packed.into() });
-        previous = log.end();
-    }
+    let (mut log, chunks) = built(&chain).ok_or(StoreError::LostData)?;
     if let Some(end) = stands.filter(|end| end.epoch == log.cursor().epoch) {
         log.confirmed(end.log_time);
     }
     Ok(Restored { log, chunks, chain, followers: loaded.followers, policy, lost, mended })
+}
+
+/// The rules and the packed entries of a chain. `None` when it holds what no verifier would take.
+pub(super) fn built(chain: &Chain) -> Option<(Log, Chunks)> {
+    let mut log = Log::from_base(chain.epoch(), chain.base());
+    let mut chunks = Chunks::default();
+    for run in chain.entries().chunks(RUN) {
+        let (packed, before) = (pack(run), log.end());
+        log.extend(&packed).ok()?;
+        let (first, previous) = (before.sequence + 1, before.hash);
+        chunks = chunks.with(Chunk { first, previous, last: log.end(), bytes: packed.into() });
+    }
+    Some((log, chunks))
 }
 
 /// The limits of the settings, put on record if they are others than before.
@@ -160,13 +165,13 @@ async fn in_force(
     }
 }
 
-async fn open_epoch(
+/// Makes a new epoch durable, and writes it down.
+pub(super) async fn open_epoch(
     store: &dyn Store,
     trail: &Trail,
     stands: Option<LogEnd>,
     chain: &Chain,
     now: Timestamp,
-    late: bool,
 ) -> Result<(), StoreError> {
     let log_time = stands.map_or(now, |end| end.log_time.max(now));
     let append = Append {
@@ -180,7 +185,7 @@ async fn open_epoch(
         Appended::Done => {}
         Appended::EndedElsewhere(_) | Appended::ProjectChanged => return Err(StoreError::LostData),
     }
-    write_down(trail, chain.entries(), chain.base().hash, late).await;
+    write_down(trail, chain.entries(), chain.base().hash, false).await;
     Ok(())
 }
 

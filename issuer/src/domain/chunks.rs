@@ -7,6 +7,8 @@ use common::revocation::{
     head::Link,
 };
 
+use crate::domain::chain::{BrokenChain, Chain};
+
 /// All entries behind a base, in order. Cloning shares them.
 #[derive(Clone, Debug, Default)]
 pub struct Chunks {
@@ -91,6 +93,18 @@ impl Chunks {
             *first = Chunk { first: sequence + 1, previous, last: first.last, bytes: pack(&rest).into() };
         }
         Ok(runs)
+    }
+
+    /// All of them, as one chain of `epoch` behind `base`.
+    ///
+    /// # Errors
+    /// Never in practice, as for [`Chunks::after`].
+    pub fn chain(&self, epoch: u64, base: Link) -> Result<Chain, BrokenChain> {
+        let mut chain = Chain::new(epoch, base);
+        for run in self.after(base.sequence)? {
+            chain.extend(&run.bytes)?;
+        }
+        Ok(chain)
     }
 
     /// The entry of this number, if it is held.

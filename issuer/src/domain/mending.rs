@@ -1,6 +1,8 @@
 //! Whether the store holds what the journal says was appended, and how a log that lost entries is mended
 //! (docs/adr/0006). Pure: values in, a plan out.
 
+use std::cmp::Ordering;
+
 use common::{
     revocation::{
         cursor::Cursor,
@@ -36,12 +38,12 @@ pub fn compare(store: Option<&Chain>, broken: bool, journal: Option<&Chain>, now
         (None, None) => Finding::New,
         (Some(_), None) if broken => Finding::Unmendable,
         (Some(store), None) => Finding::JournalBehind(store.entries().to_vec()),
-        (None, Some(journal)) => mend(None, journal, now),
-        (Some(store), Some(journal)) if broken => mend(Some(store), journal, now),
+        (None, Some(journal)) => from_journal(None, journal, now),
+        (Some(store), Some(journal)) if broken => from_journal(Some(store), journal, now),
         (Some(store), Some(journal)) => match store.epoch().cmp(&journal.epoch()) {
-            std::cmp::Ordering::Greater => Finding::JournalBehind(store.entries().to_vec()),
-            std::cmp::Ordering::Less => mend(None, journal, now),
-            std::cmp::Ordering::Equal => same_epoch(store, journal, now),
+            Ordering::Greater => Finding::JournalBehind(store.entries().to_vec()),
+            Ordering::Less => from_journal(Some(store), journal, now),
+            Ordering::Equal => same_epoch(store, journal, now),
         },
     }
 }
@@ -59,48 +61,76 @@ fn same_epoch(store: &Chain, journal: &Chain, now: Timestamp) -> Finding {
             return Finding::JournalBehind(store.after(theirs.sequence).to_vec());
         }
     }
-    mend(Some(store), journal, now)
+    from_journal(Some(store), journal, now)
 }
 
-/// A new epoch: all live rules of the journal, and those that only the store holds, which were appended between the loss
-/// and its notice.
-fn mend(store: Option<&Chain>, journal: &Chain, now: Timestamp) -> Finding {
+/// A journal holds an epoch from its first entry on, or it is not known what it lacks.
+fn from_journal(store: Option<&Chain>, journal: &Chain, now: Timestamp) -> Finding {
     if journal.base().sequence != 0 {
         return Finding::Unmendable;
     }
-    let (lost, end) = (journal.epoch(), journal.end().sequence);
-    let mut carried = journal.carried().to_vec();
+    mend(journal, store, now).map_or(Finding::Unmendable, Finding::StoreLost)
+}
+
+/// Joins what is held with what a verifier offers, complete under a signed head, into a new epoch.
+pub fn join(held: &Chain, offered: &Chain, now: Timestamp) -> Option<Chain> {
+    if offered.epoch() >= held.epoch() {
+        mend(offered, Some(held), now)
+    } else {
+        mend(held, Some(offered), now)
+    }
+}
+
+/// A new epoch: all live rules of `main`, which is complete, and those that only `other` holds: they were appended
+/// between the loss and its notice, or are what was lost.
+fn mend(main: &Chain, other: Option<&Chain>, now: Timestamp) -> Option<Chain> {
+    let (lost, end) = (main.epoch(), main.end().sequence);
+    let known = |epoch: u64| {
+        main.carried().iter().find(|carried| carried.epoch == epoch).map(|carried| carried.sequence)
+    };
+    let mut carried: Vec<Cursor> = main.carried().to_vec();
+    if let Some(other) = other.filter(|other| (1..lost).contains(&other.epoch())) {
+        carried.retain(|carried| carried.epoch != other.epoch());
+        let sequence = other.end().sequence.max(known(other.epoch()).unwrap_or(0));
+        carried.push(Cursor::new(other.epoch(), sequence));
+        carried.sort_unstable();
+    }
     carried.push(Cursor::new(lost, end));
-    let recorded_at = journal.entries().last().map_or(now, |last| last.recorded_at.max(now));
+    let recorded_at = main.entries().last().map_or(now, |last| last.recorded_at.max(now));
+    let both = || main.entries().iter().chain(other.into_iter().flat_map(Chain::entries));
     let genesis = Entry {
         cursor: Cursor::new(lost + 1, 1),
         recorded_at,
         // Cursors of the lost epoch are known to be lost until everything they could have hit has expired.
-        expires_at: journal.entries().iter().map(|entry| entry.expires_at).fold(recorded_at, Ord::max),
+        expires_at: both().map(|entry| entry.expires_at).fold(recorded_at, Ord::max),
         body: Body::Genesis(carried),
     };
-    let kept = journal.entries().iter().cloned();
-    let branch = store
-        .into_iter()
-        .flat_map(Chain::entries)
-        .filter(|entry| journal.after(entry.cursor.sequence.saturating_sub(1)).first() != Some(entry));
+    let branch = other.into_iter().flat_map(Chain::entries).filter(|entry| {
+        let Cursor { epoch, sequence } = entry.cursor;
+        match epoch.cmp(&lost) {
+            Ordering::Equal => main.after(sequence.saturating_sub(1)).first() != Some(entry),
+            // What the main branch carried over from that epoch, it has in full.
+            Ordering::Less | Ordering::Greater => known(epoch).is_none_or(|carried| sequence > carried),
+        }
+    });
     let branch = branch.cloned().map(|entry| cut_at(entry, Cursor::new(lost, end)));
     let mut chain = Chain::new(lost + 1, Link { sequence: 0, hash: [0; 32] });
-    let mut whole = chain.push(genesis);
-    for mut entry in kept.chain(branch).filter(|entry| entry.expires_at > now) {
+    chain.push(genesis).ok()?;
+    for mut entry in main.entries().iter().cloned().chain(branch).filter(|entry| entry.expires_at > now) {
         if matches!(entry.body, Body::Genesis(_)) {
             continue;
         }
         entry.cursor = Cursor::new(lost + 1, chain.end().sequence + 1);
-        whole = whole.and(chain.push(entry));
+        chain.push(entry).ok()?;
     }
-    if whole.is_ok() { Finding::StoreLost(chain) } else { Finding::Unmendable }
+    Some(chain)
 }
 
-/// A rule of the branch: its own sequence is ambiguous there, so it also hits what was recorded on the branch.
+/// A rule of the branch: where it stood is ambiguous there, so it hits all that was recorded before the new epoch.
 fn cut_at(mut entry: Entry, end: Cursor) -> Entry {
+    let own = if entry.cursor.epoch == end.epoch { entry.cursor.sequence } else { 0 };
     if let Body::Rule { cut, .. } = &mut entry.body {
-        *cut = Cursor::new(end.epoch, end.sequence.max(entry.cursor.sequence) + 1);
+        *cut = (*cut).max(Cursor::new(end.epoch, end.sequence.max(own) + 1));
     }
     entry
 }

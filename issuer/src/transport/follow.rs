@@ -33,7 +33,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::status;
 use crate::{
     application::{
-        follow::{Feed, Hello, Say},
+        follow::{Feed, Hello, Part, Say},
         log::Published,
         realm::Realm,
     },
@@ -132,7 +132,10 @@ async fn carry(
                         return Ok(());
                     }
                     Some(Heard::Hello(_)) => return Err(out_of_order("a second hello")),
-                    Some(Heard::Offer(_)) => return Err(out_of_order("an offer that was not asked for")),
+                    Some(Heard::Offer(offer)) => {
+                        let part = read_offer(&offer).map_err(|bad| invalid_argument(&bad))?;
+                        feed.offer(part).await.map_err(status::follow)?;
+                    }
                     None => return Err(out_of_order("an empty message")),
                 }
             }
@@ -186,6 +189,7 @@ fn render(say: Say) -> pb::FollowResponse {
             previous_hash: run.previous.to_vec().into(),
             entries: prost::bytes::Bytes::from_owner(run.bytes),
         }),
+        Say::Wanted(epoch) => Said::Wanted(pb::FollowWanted { epoch, after_sequence: 0 }),
         // Embedded: the head was read after the probe arrived.
         Say::Answer(number, end) => Said::Answer(pb::FollowAnswer {
             number,
@@ -206,11 +210,8 @@ fn read_hello(first: Option<pb::FollowRequest>) -> Result<Hello, Violations> {
     if !(1..=128).contains(&given.follower_id.len()) || !printable {
         violations.add("hello.follower_id", "must be 1 to 128 printable ASCII characters");
     }
-    let head = match &given.head {
-        Some(head) => {
-            let key = violations.check("hello.head.log_key_id", head.log_key_id.parse::<KeyId>());
-            key.map(|key| Some(Signed { bytes: head.head.to_vec(), signature: head.signature.to_vec(), key }))
-        }
+    let head = match given.head {
+        Some(head) => read_head("hello.head", &head, &mut violations).map(Some),
         None => Some(None),
     };
     let mut limits = PerType::<Option<Duration>>::default();
@@ -238,6 +239,26 @@ fn read_hello(first: Option<pb::FollowRequest>) -> Result<Hello, Violations> {
         limits,
         entry_kinds: given.entry_kinds,
         schema: u64::from(given.schema),
+    }))
+}
+
+fn read_head(field: &str, given: &pb::SignedHead, violations: &mut Violations) -> Option<Signed> {
+    let key = violations.check(&format!("{field}.log_key_id"), given.log_key_id.parse::<KeyId>());
+    key.map(|key| Signed { bytes: given.head.to_vec(), signature: given.signature.to_vec(), key })
+}
+
+fn read_offer(given: &pb::FollowOffer) -> Result<Part, Violations> {
+    let mut violations = Violations::default();
+    let head = violations.required("offer.head", given.head.as_ref());
+    let head = head.and_then(|head| read_head("offer.head", head, &mut violations));
+    let previous = <[u8; 32]>::try_from(given.previous_hash.as_ref()).map_err(|_length| "must be 32 bytes");
+    let previous = violations.check("offer.previous_hash", previous);
+    violations.finish(head.zip(previous).map(|(head, previous)| Part {
+        head,
+        first: given.first_sequence,
+        previous,
+        entries: given.entries.to_vec(),
+        last: given.last,
     }))
 }
 

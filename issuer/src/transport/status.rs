@@ -124,7 +124,7 @@ pub fn follow(error: FollowError) -> Status {
     match error {
         FollowError::OtherRealm => precondition("OTHER_REALM", text),
         FollowError::TooOld => precondition("FOLLOWER_TOO_OLD", text),
-        FollowError::ProbeOrder | FollowError::Unsent => {
+        FollowError::ProbeOrder | FollowError::Unsent | FollowError::BadOffer => {
             with_reason(Code::InvalidArgument, "OUT_OF_ORDER", text)
         }
         FollowError::Store(error) => store(error),

@@ -1,5 +1,6 @@
 //! The revocation log in this process: one writer, any number of readers of what it published.
 
+mod loss;
 mod published;
 mod step;
 mod writer;
@@ -12,12 +13,13 @@ pub use published::{Announcer, Published};
 pub use writer::{CannotStart, Writer, WriterParts};
 
 use common::{
-    revocation::{cursor::Cursor, entry::Reason, rule::Rule},
+    revocation::{cursor::Cursor, entry::Reason, head::Head, rule::Rule},
     timestamp::Timestamp,
     token::kind::PerType,
 };
 
 use crate::domain::{
+    chain::Chain,
     policy_record::PolicyRecord,
     ports::{ProjectChange, StoreError},
 };
@@ -50,6 +52,16 @@ impl LogHandle {
         let sent = self.orders.send(Command::Append(Box::new((order, reply)))).await;
         sent.map_err(|_stopped| AppendError::Stopped)?;
         answer.await.unwrap_or(Err(AppendError::Stopped))
+    }
+
+    /// A verifier holds a signed head that this log has not, or not any more: entries were lost.
+    pub async fn noticed(&self, head: Head) {
+        self.orders.send(Command::Noticed(Box::new(head))).await.ok();
+    }
+
+    /// A verifier offers all that it holds under this signed head.
+    pub async fn offered(&self, chain: Chain, head: Head) {
+        self.orders.send(Command::Offered(Box::new((chain, head)))).await.ok();
     }
 
     /// Announces another policy record, which the store already holds.
@@ -122,5 +134,7 @@ type Asked = (AppendOrder, oneshot::Sender<Result<AppendDone, AppendError>>);
 #[derive(Debug)]
 enum Command {
     Append(Box<Asked>),
+    Noticed(Box<Head>),
+    Offered(Box<(Chain, Head)>),
     Announce(Arc<PolicyRecord>),
 }

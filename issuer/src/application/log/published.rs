@@ -9,7 +9,7 @@ use common::{
     revocation::{
         entry::{Body, Entry},
         head::Head,
-        log::Log,
+        log::{Log, Reach},
     },
     timestamp::Timestamp,
     trust::{Signed, Trust, Verified, signed::SignError},
@@ -42,6 +42,22 @@ impl Published {
     /// The highest version of the project that the log names; 0 when none.
     pub fn logged_version(&self, project: &ProjectId) -> u64 {
         self.versions.get(project).copied().unwrap_or(0)
+    }
+
+    /// Whether everything up to this signed head is held here, or was carried over, or has expired.
+    pub fn holds(&self, head: &Head) -> bool {
+        if self.log.reaches(head.cursor()) != Reach::Reached {
+            return false;
+        }
+        let same_epoch = head.epoch == self.log.cursor().epoch;
+        if !same_epoch || head.end.sequence < self.log.base().sequence {
+            return true;
+        }
+        if head.end.sequence == self.log.end().sequence {
+            return head.end.hash == self.log.end().hash;
+        }
+        let after = self.chunks.after(head.end.sequence).unwrap_or_default();
+        after.first().is_some_and(|run| run.previous == head.end.hash)
     }
 
     /// What the store holds of the log's end.

@@ -6,6 +6,7 @@ use common::{
     clock::Clock,
     encoding,
     revocation::{
+        cursor::Cursor,
         entry::{Entry, pack},
         head::Link,
         log::Log,
@@ -52,15 +53,18 @@ pub struct WriterParts {
 /// The writer. Runs until the last [`LogHandle`] is gone.
 #[derive(Debug)]
 pub struct Writer {
-    parts: WriterParts,
+    pub(super) parts: WriterParts,
     announcer: Arc<Announcer>,
     pool: SigningPool,
     orders: mpsc::Receiver<Command>,
-    published: watch::Sender<Arc<Published>>,
+    pub(super) published: watch::Sender<Arc<Published>>,
+    /// Of a lost log: the highest position that is known to have been reached.
+    pub(super) highest: Cursor,
 }
 
 impl Writer {
-    /// Makes a writer that goes on from `log`, whose entries are `chunks`. A log that is `lost` takes no entry.
+    /// Makes a writer that goes on from `log`, whose entries are `chunks`. A log that is
+    /// `lost`, of which this position is known to have been reached, takes no entry.
     ///
     /// # Errors
     /// When the head cannot be signed, or the system starts no thread.
@@ -69,7 +73,7 @@ impl Writer {
         log: Log,
         chunks: Chunks,
         entries: &[Entry],
-        lost: bool,
+        lost: Option<Cursor>,
     ) -> Result<(Self, LogHandle), CannotStart> {
         let now = parts.clock.now().wall;
         let log_time = log.log_time().max(now);
@@ -79,9 +83,16 @@ impl Writer {
         note_versions(&mut versions, entries);
         let mut log = log;
         log.confirmed(log_time);
-        let published =
-            Published { log, chunks, head: Arc::new(head), trust: Arc::new(trust), versions, lost };
+        let published = Published {
+            log,
+            chunks,
+            head: Arc::new(head),
+            trust: Arc::new(trust),
+            versions,
+            lost: lost.is_some(),
+        };
         let (publish, published) = watch::channel(Arc::new(published));
+        let highest = lost.unwrap_or(Cursor::ZERO);
         let (orders, waiting) = mpsc::channel(QUEUE);
         let pool = SigningPool::start(std::num::NonZeroUsize::MIN, 2)?;
         // The announcer is shared with the signing thread.
@@ -91,7 +102,7 @@ impl Writer {
             key: Arc::clone(&parts.announcer.key),
             held: parts.announcer.held.clone(),
         });
-        let writer = Self { parts, announcer, pool, orders: waiting, published: publish };
+        let writer = Self { parts, announcer, pool, orders: waiting, published: publish, highest };
         Ok((writer, LogHandle { orders, published }))
     }
 
@@ -117,6 +128,11 @@ impl Writer {
                 }
             };
             match command {
+                Command::Noticed(head) => self.notice(&head),
+                Command::Offered(offer) => {
+                    let (chain, head) = *offer;
+                    self.mend(chain, &head).await;
+                }
                 Command::Announce(policy) => {
                     self.parts.policy = policy;
                     self.announce_again().await;
@@ -276,7 +292,7 @@ impl Writer {
     }
 
     /// Signs head and trust anew and publishes them. Their log time is durable first, so that it never goes back.
-    async fn publish_signed(&self, mut next: Published, base: Link) {
+    pub(super) async fn publish_signed(&self, mut next: Published, base: Link) {
         let log_time = next.head.statement().log_time.max(self.parts.clock.now().wall);
         let (epoch, end) = (next.log.cursor().epoch, next.log.end());
         let append = Append {
@@ -306,7 +322,7 @@ impl Writer {
         self.publish(next);
     }
 
-    fn publish(&self, next: Published) {
+    pub(super) fn publish(&self, next: Published) {
         self.published.send_replace(Arc::new(next));
     }
 }

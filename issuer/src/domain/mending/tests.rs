@@ -89,6 +89,37 @@ fn what_does_not_reach_the_highest_known_entry_waits_for_an_operator() {
     assert_eq!(compare(Some(&store), false, Some(&part), at(10)), Finding::Unmendable);
 }
 
+#[test]
+fn section_5_what_a_verifier_offers_is_joined_with_what_was_appended_since_the_loss() {
+    let (held, offered) = (chain(1, &[70]), chain(1, &[50, 60]));
+    let joined = join(&held, &offered, at(10)).unwrap();
+    assert_eq!((joined.epoch(), joined.carried()), (2, &[Cursor::new(1, 3)][..]));
+    let cuts: Vec<_> = joined.entries()[1..].iter().map(cut).collect();
+    assert_eq!(
+        cuts,
+        [Cursor::new(1, 2), Cursor::new(1, 3), Cursor::new(1, 4)],
+        "70 hits the lost branch too"
+    );
+}
+
+#[test]
+fn section_5_an_offer_of_an_earlier_epoch_adds_what_was_not_carried_over() {
+    let store = chain(1, &[50]);
+    let Finding::StoreLost(second) = compare(None, false, Some(&store), at(10)) else { panic!() };
+    let offered = chain(1, &[50, 60]);
+    let joined = join(&second, &offered, at(10)).unwrap();
+    assert_eq!((joined.epoch(), joined.carried()), (3, &[Cursor::new(1, 3), Cursor::new(2, 2)][..]));
+    let cuts: Vec<_> = joined.entries()[1..].iter().map(cut).collect();
+    assert_eq!(cuts, [Cursor::new(1, 2), Cursor::new(2, 3)]);
+}
+
+fn cut(entry: &Entry) -> Cursor {
+    match entry.body {
+        Body::Rule { cut, .. } => cut,
+        Body::Genesis(_) => panic!("a genesis has no cut"),
+    }
+}
+
 proptest! {
     #[test]
     fn section_5_mending_never_loses_a_live_rule_of_either(
