@@ -3,6 +3,7 @@
 mod reads;
 mod steps;
 mod tables;
+mod writer;
 
 use std::{
     fs::{OpenOptions, Permissions},
@@ -13,16 +14,19 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
 };
 
 use common::{
     organisation_id::OrganisationId, project::Project, project_id::ProjectId, revocation::head::Link,
     timestamp::Timestamp, token_id::TokenId,
 };
-use redb::{Database, DatabaseError, Durability, ReadTransaction, StorageError, WriteTransaction};
-use tokio::sync::{mpsc, oneshot};
+use redb::{
+    Database, DatabaseError, ReadTransaction, StorageBackend, StorageError, WriteTransaction,
+    backends::{FileBackend, InMemoryBackend},
+};
+use tokio::sync::oneshot;
 
+use self::writer::{Step, Writer};
 use super::seal::Seal;
 use crate::domain::{
     followers::{Follower, Row},
@@ -32,12 +36,15 @@ use crate::domain::{
 };
 
 /// A store in one file, or in memory for tests. One process holds it.
+///
+/// After a failure of the disk it answers [`StoreError::Unreachable`] until it is opened anew: what the disk holds is not
+/// known. Dropped: what is queued is written, and the file is closed once nobody reads.
 #[derive(Debug)]
 pub struct EmbeddedStore {
+    writer: Writer,
     database: Arc<Database>,
     seal: Arc<Seal>,
     broken: Arc<AtomicBool>,
-    steps: mpsc::Sender<Box<dyn Step>>,
 }
 
 impl EmbeddedStore {
@@ -49,11 +56,11 @@ impl EmbeddedStore {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
-        let database = Database::builder().set_check_integrity_on_open(true).create(path)?;
+        let store = Self::over(FileBackend::new(file)?, seal)?;
         // A new file's name must survive a power cut as well as what is in it.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::File::open(folder)?.sync_all()?;
-        Self::over(database, seal)
+        Ok(store)
     }
 
     /// A store that forgets everything when it is dropped. For tests.
@@ -61,18 +68,15 @@ impl EmbeddedStore {
     /// # Errors
     /// [`OpenError`].
     pub fn in_memory(seal: Seal) -> Result<Self, OpenError> {
-        Self::over(Database::builder().create_with_backend(redb::backends::InMemoryBackend::new())?, seal)
+        Self::over(InMemoryBackend::new(), seal)
     }
 
-    fn over(database: Database, seal: Seal) -> Result<Self, OpenError> {
+    fn over(backend: impl StorageBackend, seal: Seal) -> Result<Self, OpenError> {
+        let database = Database::builder().set_check_integrity_on_open(true).create_with_backend(backend)?;
         tables::create(&database)?;
-        let (steps, waiting) = mpsc::channel(QUEUE);
         let (database, broken) = (Arc::new(database), Arc::new(AtomicBool::new(false)));
-        let writer = (Arc::clone(&database), Arc::clone(&broken));
-        thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || write_all(&writer.0, &writer.1, waiting))?;
-        Ok(Self { database, seal: Arc::new(seal), broken, steps })
+        let writer = Writer::start(Arc::clone(&database), Arc::clone(&broken))?;
+        Ok(Self { writer, database, seal: Arc::new(seal), broken })
     }
 
     /// Runs `step` in the next write transaction, and answers once that is on the disk.
@@ -83,8 +87,15 @@ impl EmbeddedStore {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
             let asked = Asked { step: Some(step), outcome: None, reply, seal: Arc::clone(&self.seal) };
-            self.steps.send(Box::new(asked)).await.map_err(|_stopped| StoreError::Unreachable)?;
-            answer.await.unwrap_or(Err(StoreError::Unreachable))
+            if !self.broken.load(Ordering::SeqCst)
+                && self.writer.queue(Box::new(asked)).await
+                && let Ok(answer) = answer.await
+            {
+                return answer;
+            }
+            // The thread ends in a moment, if it has not yet: who asks next must know.
+            self.broken.store(true, Ordering::SeqCst);
+            Err(StoreError::Unreachable)
         })
     }
 
@@ -93,16 +104,21 @@ impl EmbeddedStore {
         &self,
         look: impl FnOnce(&ReadTransaction, &Seal) -> Result<T, Fault> + Send + 'static,
     ) -> Answer<'_, T> {
-        if self.broken.load(Ordering::Relaxed) {
-            return Box::pin(async { Err(StoreError::Unreachable) });
-        }
-        let (database, seal) = (Arc::clone(&self.database), Arc::clone(&self.seal));
         Box::pin(async move {
+            if self.broken.load(Ordering::SeqCst) {
+                return Err(StoreError::Unreachable);
+            }
+            let (database, seal) = (Arc::clone(&self.database), Arc::clone(&self.seal));
             let looked = tokio::task::spawn_blocking(move || {
-                let transaction = redb::ReadableDatabase::begin_read(&*database).map_err(Fault::from)?;
+                let transaction = redb::ReadableDatabase::begin_read(&*database)?;
                 look(&transaction, &seal)
             });
-            looked.await.map_err(|_panicked| StoreError::Unreachable)?.map_err(Fault::told)
+            looked.await.map_err(|_panicked| StoreError::Unreachable)?.map_err(|fault| {
+                if matches!(fault, Fault::Disk(_)) {
+                    self.broken.store(true, Ordering::SeqCst);
+                }
+                fault.told()
+            })
         })
     }
 }
@@ -168,15 +184,6 @@ impl Store for EmbeddedStore {
     }
 }
 
-/// A step that waits for the writer thread.
-trait Step: Send {
-    /// Does it. An error means that the transaction must not be committed.
-    fn run(&mut self, transaction: &WriteTransaction) -> Result<(), redb::Error>;
-
-    /// Answers, once it is known whether the transaction is on the disk.
-    fn answer(self: Box<Self>, durable: bool);
-}
-
 struct Asked<S, T> {
     step: Option<S>,
     outcome: Option<Result<T, StoreError>>,
@@ -204,41 +211,6 @@ where
         // Who no longer waits has lost interest in the answer; the step stands all the same.
         self.reply.send(outcome).ok();
     }
-}
-
-/// The writer thread: what has queued up becomes one transaction and one fsync, then everyone is answered.
-///
-/// It takes no step any more after the first failure: what the disk holds then is known only by opening it anew.
-fn write_all(database: &Database, broken: &AtomicBool, mut waiting: mpsc::Receiver<Box<dyn Step>>) {
-    while let Some(first) = waiting.blocking_recv() {
-        let mut batch = vec![first];
-        while batch.len() < BATCH
-            && let Ok(next) = waiting.try_recv()
-        {
-            batch.push(next);
-        }
-        let done = commit(database, &mut batch);
-        if let Err(error) = &done {
-            tracing::error!(%error, "the store's disk failed; it is not used until this process starts anew");
-            broken.store(true, Ordering::Relaxed);
-        }
-        for step in batch {
-            step.answer(done.is_ok());
-        }
-        if done.is_err() {
-            return;
-        }
-    }
-}
-
-fn commit(database: &Database, batch: &mut [Box<dyn Step>]) -> Result<(), redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate)?;
-    for step in batch {
-        step.run(&transaction)?;
-    }
-    transaction.commit()?;
-    Ok(())
 }
 
 /// Why a step or a look did not succeed.
@@ -294,12 +266,18 @@ impl From<DatabaseError> for OpenError {
         if let DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch = error {
             return Self::InUse;
         }
+        if let DatabaseError::UpgradeRequired(_) = error {
+            return Self::Foreign;
+        }
+        // A file that is not one of redb's, or too short for one, is no failure of the file system.
         if let DatabaseError::Storage(StorageError::Io(error)) = error {
-            return Self::Io(error);
+            let of_content = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof];
+            return if of_content.contains(&error.kind()) {
+                Self::Damaged(Box::new(redb::Error::Io(error)))
+            } else {
+                Self::Io(error)
+            };
         }
         Self::Damaged(Box::new(error.into()))
     }
 }
-
-const QUEUE: usize = 1_024;
-const BATCH: usize = 256;

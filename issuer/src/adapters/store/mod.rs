@@ -1,5 +1,6 @@
 //! Stores behind the port. One contract, whatever they are made of.
 
 pub mod embedded;
+pub mod memory;
 mod records;
 pub mod seal;

@@ -41,7 +41,9 @@ pub(super) fn load(transaction: &ReadTransaction, seal: &Seal) -> Result<Loaded,
                 Some(true) => {
                     let rest: Vec<_> =
                         entries.into_iter().filter(|entry| entry.cursor.sequence > base.sequence).collect();
-                    runs.push(pack(&rest));
+                    if !rest.is_empty() {
+                        runs.push(pack(&rest));
+                    }
                 }
                 Some(false) => runs.push(run.value().to_vec()),
                 None => {}

@@ -42,7 +42,10 @@ pub(super) fn append(
 ) -> Result<Appended, Fault> {
     let mut meta = transaction.open_table(META)?;
     let stands = reads::plain::<LogEnd>(&meta, END)?;
-    if stands.map(|end| (end.epoch, end.end)) != append.after {
+    // One that would take the log back is as far from its end as one that follows another end.
+    if stands.map(|end| (end.epoch, end.end)) != append.after
+        || stands.is_some_and(|end| append.end.cursor() < end.cursor())
+    {
         return Ok(Appended::EndedElsewhere(stands));
     }
     let mut projects = transaction.open_table(PROJECTS)?;
@@ -94,6 +97,12 @@ pub(super) fn record(
         let record = reads::numbered(&ledger, number)?;
         return Ok(Recorded::Before { record, same_content: content == idempotency.content });
     }
+    if let Some(number) = transaction.open_table(NUMBERS)?.get(record.id.as_bytes())? {
+        // Asked again, with no key: a record never changes.
+        let stands = reads::numbered(&ledger, number.value())?;
+        record.recorded = stands.recorded;
+        return Ok(Recorded::Before { same_content: record == stands, record: stands });
+    }
     let mut meta = transaction.open_table(META)?;
     let Some(end) = reads::plain::<LogEnd>(&meta, END)? else { return Ok(Recorded::NoLog) };
     let projects = transaction.open_table(PROJECTS)?;
@@ -136,13 +145,13 @@ pub(super) fn forget_tokens(
     most: usize,
 ) -> Result<usize, Fault> {
     let mut expiries = transaction.open_table(BY_EXPIRY)?;
+    let mut ledger = transaction.open_table(LEDGER)?;
     let mut old = Vec::new();
     for row in expiries.range(..(expired_before.seconds(), 0))?.take(most) {
-        old.push(row?.0.value());
+        let (expiry, number) = row?.0.value();
+        old.push((expiry, number, reads::numbered(&ledger, number)?));
     }
-    let mut ledger = transaction.open_table(LEDGER)?;
-    for (expiry, number) in &old {
-        let record = reads::numbered(&ledger, *number)?;
+    for (expiry, number, record) in &old {
         expiries.remove((*expiry, *number))?;
         ledger.remove(*number)?;
         transaction.open_table(NUMBERS)?.remove(record.id.as_bytes())?;

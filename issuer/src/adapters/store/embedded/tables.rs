@@ -1,6 +1,6 @@
 //! The tables of the embedded store: what is the key of what. Reads and writes no record.
 
-use redb::{Database, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadableTable as _, TableDefinition, TableHandle as _};
 
 use super::{Fault, OpenError};
 
@@ -56,12 +56,16 @@ pub(super) fn create(database: &Database) -> Result<(), OpenError> {
 fn prepare(database: &Database) -> Result<bool, Fault> {
     let transaction = database.begin_write()?;
     {
+        let names: Vec<_> = transaction.list_tables()?.map(|table| table.name().to_owned()).collect();
+        if !names.is_empty() && !names.iter().any(|name| name == META.name()) {
+            return Ok(true);
+        }
         let mut meta = transaction.open_table(META)?;
         let format = meta.get(FORMAT)?.map(|format| format.value().to_vec());
         match format {
             Some(format) if format == VERSION => {}
-            Some(_) => return Ok(true),
-            None => drop(meta.insert(FORMAT, VERSION)?),
+            None if names.is_empty() => drop(meta.insert(FORMAT, VERSION)?),
+            Some(_) | None => return Ok(true),
         }
         transaction.open_table(PROJECTS)?;
         transaction.open_table(LEDGER)?;

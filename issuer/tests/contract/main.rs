@@ -1,0 +1,86 @@
+//! The contract of the port `Store`, sentence by sentence, run against every adapter. Knows no adapter's inside.
+
+#[cfg(test)]
+mod embedded;
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod projects;
+#[cfg(test)]
+mod samples;
+
+/// Runs each claim against each adapter.
+macro_rules! contract {
+    ($($module:ident: $($claim:ident)+;)+) => {
+        mod memory_store {
+            use issuer::adapters::store::memory::MemoryStore;
+
+            $($(
+                #[tokio::test]
+                async fn $claim() {
+                    super::$module::$claim(&MemoryStore::default()).await;
+                }
+            )+)+
+        }
+
+        mod embedded_in_memory {
+            use issuer::adapters::store::{embedded::EmbeddedStore, seal::Seal};
+
+            $($(
+                #[tokio::test]
+                async fn $claim() {
+                    super::$module::$claim(&EmbeddedStore::in_memory(Seal::new(&[1; 32])).unwrap()).await;
+                }
+            )+)+
+        }
+
+        mod embedded_store {
+            use crate::samples::Folder;
+
+            $($(
+                #[tokio::test]
+                async fn $claim() {
+                    let folder = Folder::new();
+                    super::$module::$claim(&folder.open()).await;
+                }
+            )+)+
+        }
+    };
+}
+
+contract! {
+    log:
+        a_new_store_holds_nothing
+        an_append_stands_where_the_log_ended
+        an_append_elsewhere_is_told_where_the_log_ends
+        an_append_that_would_take_the_log_back_changes_nothing
+        a_project_changes_in_the_step_that_appends
+        a_project_of_another_version_stops_the_append
+        of_steps_that_wait_together_only_those_that_conflict_fail
+        the_base_of_an_append_counts_in_a_new_epoch_only
+        a_new_epoch_replaces_the_one_before
+        an_append_of_no_entries_moves_the_log_time
+        the_log_time_never_goes_back
+        a_trim_forgets_every_entry_up_to_its_base
+        a_trim_at_or_before_the_base_or_of_another_epoch_changes_nothing
+        a_log_goes_on_after_everything_was_trimmed
+        the_audit_mark_is_the_one_heard_last;
+    ledger:
+        a_token_is_recorded_at_the_end_of_the_log
+        without_a_log_nothing_is_recorded
+        a_project_of_another_version_is_not_recorded_against
+        a_used_idempotency_key_is_answered_before_anything_else
+        a_token_id_that_stands_is_never_recorded_again
+        pages_are_newest_first_and_of_those_asked_for
+        the_records_that_expired_first_are_forgotten_first
+        an_idempotency_key_is_forgotten_with_its_record
+        a_number_is_never_given_twice;
+    projects:
+        a_project_is_created_once
+        projects_come_in_pages_in_the_order_of_their_ids
+        an_organisation_sees_what_it_owns_or_works_on
+        limits_and_key_roles_follow_the_version_that_stands
+        rows_of_the_register_are_replaced_and_removed;
+}
