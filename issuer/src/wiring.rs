@@ -108,6 +108,7 @@ pub async fn open(
         key: Arc::clone(&keys.log),
         held: keys.token.iter().map(|key| key.public().clone()).collect(),
     };
+    let policy = Arc::new(ArcSwap::new(restored.policy));
     let parts = WriterParts {
         store: Arc::clone(&store),
         trail: Arc::clone(&trail),
@@ -115,7 +116,7 @@ pub async fn open(
         announcer,
         followers: Arc::clone(&followers),
         conditions: Arc::clone(&conditions),
-        policy: Arc::clone(&restored.policy),
+        policy: Arc::clone(&policy),
     };
     let (writer, log) =
         Writer::new(parts, restored.log, restored.chunks, restored.chain.entries(), restored.lost)?;
@@ -133,7 +134,7 @@ pub async fn open(
         log,
         followers,
         conditions,
-        policy: ArcSwap::new(restored.policy),
+        policy,
         log_key: keys.log.public().clone(),
         keys: keys.token,
         pool: SigningPool::start(threads, SIGNING_QUEUE)?,

@@ -105,6 +105,11 @@ impl Set {
         self.keys.contains_key(key)
     }
 
+    /// Every revoked key.
+    pub fn keys(&self) -> impl Iterator<Item = &KeyId> {
+        self.keys.keys()
+    }
+
     /// Where a rule over one token or one key is recorded. `None` for scopes, which can always be cut later.
     pub fn recorded(&self, rule: &Rule) -> Option<Cursor> {
         let sequence = match rule {

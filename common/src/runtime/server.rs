@@ -25,7 +25,7 @@ pub const MAX_MESSAGE: usize = 1024 * 1024;
 /// The most calls worked on at once.
 const MAX_CALLS: usize = 4_096;
 /// The most TCP connections for gRPC.
-const MAX_CONNECTIONS: usize = 1_024;
+const MAX_CONNECTIONS: usize = 8_192;
 /// The most connections for health alone: that port may be open to a whole network.
 const MAX_PROBES: usize = 64;
 const MAX_STREAMS: u32 = 1_024;

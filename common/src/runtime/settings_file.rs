@@ -27,7 +27,9 @@ impl SettingsFile {
         let mut settings = Self { found: BTreeMap::new(), asked: BTreeSet::new(), mistakes: Vec::new() };
         settings.flatten("", file);
         for (name, text) in environment {
-            let Some(rest) = name.strip_prefix(prefix) else { continue };
+            let Some(rest) = name.strip_prefix(prefix).filter(|rest| !is_service_link(rest)) else {
+                continue;
+            };
             let key = rest.replace("__", ".").to_ascii_lowercase();
             if rest.bytes().any(|byte| byte.is_ascii_lowercase()) {
                 settings.mistakes.push(Mistake {
@@ -235,6 +237,14 @@ fn text(given: Given) -> Option<String> {
     }
 }
 
+/// Kubernetes sets variables such as `ISSUER_PORT_50051_TCP` for every service of a namespace; none of ours are named so.
+fn is_service_link(rest: &str) -> bool {
+    ["SERVICE_HOST", "SERVICE_PORT", "PORT"].into_iter().any(|link| {
+        rest.strip_prefix(link)
+            .is_some_and(|end| end.is_empty() || end.starts_with('_') && !end.starts_with("__"))
+    })
+}
+
 /// Digits, then one unit; no sign, no fraction, no space.
 fn duration(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
@@ -284,6 +294,14 @@ mod tests {
              y (environment, ISSUER_Y) must be left out: no such setting\n\
              z (file) must be left out: no such setting"
         );
+    }
+
+    #[test]
+    fn the_variables_of_kubernetes_services_are_no_settings() {
+        let links =
+            ["ISSUER_PORT", "ISSUER_PORT_50051_TCP_ADDR", "ISSUER_SERVICE_HOST", "ISSUER_SERVICE_PORT_GRPC"];
+        assert!(settings("", &links.map(|link| (link, "tcp://10.0.0.1"))).finish().is_ok());
+        assert!(settings("", &[("ISSUER_PORTAL", "1")]).finish().is_err());
     }
 
     #[test]

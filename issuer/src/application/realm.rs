@@ -51,7 +51,7 @@ pub struct Realm {
     /// What stands in the way.
     pub conditions: Arc<Conditions>,
     /// Limits and key roles as the store holds them.
-    pub policy: ArcSwap<PolicyRecord>,
+    pub policy: Arc<ArcSwap<PolicyRecord>>,
     /// The token keys that this issuer holds, the newest first.
     pub keys: Vec<Arc<SigningKey>>,
     /// The public log key.

@@ -26,7 +26,6 @@ use crate::{
     domain::{
         approval::Reference,
         followers::Visibility,
-        policy_record::KeyRole,
         ports::{StoreError, TokensOf},
     },
 };
@@ -99,27 +98,7 @@ pub async fn revoke(
     };
     let order = AppendOrder { rules, change: None, action: "revoke", comment, actor };
     let done = realm.log.append(order).await?;
-    if let Selector::Key(key) = selector {
-        bury(realm, key).await?;
-    }
     Ok(report(realm, done))
-}
-
-/// A revoked key signs nothing for good, also once the rule against it has expired and is trimmed.
-async fn bury(realm: &Realm, key: KeyId) -> Result<(), RevokeError> {
-    loop {
-        let policy = realm.policy.load_full();
-        if policy.keys.contains(&(key, KeyRole::Revoked)) {
-            return Ok(());
-        }
-        let others = policy.keys.iter().filter(|(other, _)| *other != key).copied();
-        let next = policy.with_keys(others.chain([(key, KeyRole::Revoked)]).collect());
-        if realm.store.save_policy(next.clone()).await? {
-            let next = std::sync::Arc::new(next);
-            realm.policy.store(std::sync::Arc::clone(&next));
-            realm.log.announce(next).await;
-        }
-    }
 }
 
 /// What a step that is durable promises.

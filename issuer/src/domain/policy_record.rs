@@ -86,6 +86,19 @@ impl PolicyRecord {
         (keys != self.keys).then(|| self.with_keys(keys))
     }
 
+    /// The record once these keys are revoked for good. `None` when all of them are already.
+    #[must_use]
+    pub fn with_revoked<'a>(&self, revoked: impl Iterator<Item = &'a KeyId>) -> Option<Self> {
+        let mut keys = self.keys.clone();
+        for id in revoked {
+            match keys.iter_mut().find(|(key, _)| key == id) {
+                Some((_, role)) => *role = KeyRole::Revoked,
+                None => keys.push((*id, KeyRole::Revoked)),
+            }
+        }
+        (keys != self.keys).then(|| self.with_keys(keys))
+    }
+
     /// What verifiers are told: staleness as it is, and each ceiling the highest that a live token may have been issued
     /// under. A lowered ceiling binds them when its last older token has expired (DESIGN section 5, *Freshness*).
     pub fn announced(&self, now: Timestamp) -> Limits {
@@ -150,6 +163,16 @@ mod tests {
         let second = first.with_held(&[newest, new, old]).unwrap();
         assert_eq!((second.active_key(), second.keys.len()), (Some(new), 3));
         assert_eq!(second.with_held(&[newest, new]), None);
+    }
+
+    #[test]
+    fn a_revoked_key_stays_revoked_whether_it_had_a_role_or_not() {
+        let [ours, stranger] = [1, 2].map(|n| KeyId::from_bytes([n; 32]));
+        let record = PolicyRecord::first(Limits::default()).with_held(&[ours]).unwrap();
+        let after = record.with_revoked([ours, stranger].iter()).unwrap();
+        assert_eq!((after.active_key(), after.version), (None, record.version + 1));
+        assert_eq!(after.with_revoked([stranger].iter()), None);
+        assert_eq!(after.with_held(&[ours, stranger]), None);
     }
 
     #[test]

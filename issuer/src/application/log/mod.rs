@@ -20,7 +20,6 @@ use common::{
 
 use crate::domain::{
     chain::Chain,
-    policy_record::PolicyRecord,
     ports::{ProjectChange, StoreError},
 };
 
@@ -62,12 +61,6 @@ impl LogHandle {
     /// A verifier offers all that it holds under this signed head.
     pub async fn offered(&self, chain: Chain, head: Head) {
         self.orders.send(Command::Offered(Box::new((chain, head)))).await.ok();
-    }
-
-    /// Announces another policy record, which the store already holds.
-    pub async fn announce(&self, policy: Arc<PolicyRecord>) {
-        // A writer that has stopped announces nothing to anybody.
-        self.orders.send(Command::Announce(policy)).await.ok();
     }
 }
 
@@ -136,5 +129,4 @@ enum Command {
     Append(Box<Asked>),
     Noticed(Box<Head>),
     Offered(Box<(Chain, Head)>),
-    Announce(Arc<PolicyRecord>),
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use common::{
     clock::Clock,
     encoding,
@@ -46,8 +47,8 @@ pub struct WriterParts {
     pub followers: Arc<Followers>,
     /// Told what goes wrong.
     pub conditions: Arc<Conditions>,
-    /// Limits and key roles as the store holds them.
-    pub policy: Arc<PolicyRecord>,
+    /// Limits and key roles as the store holds them. Changed here only.
+    pub policy: Arc<ArcSwap<PolicyRecord>>,
 }
 
 /// The writer. Runs until the last [`LogHandle`] is gone.
@@ -78,7 +79,7 @@ impl Writer {
         let now = parts.clock.now().wall;
         let log_time = log.log_time().max(now);
         let head = parts.announcer.head(&log, log.base(), log_time)?;
-        let trust = parts.announcer.trust(&parts.policy, &log, log_time)?;
+        let trust = parts.announcer.trust(&parts.policy.load(), &log, log_time)?;
         let mut versions = Arc::default();
         note_versions(&mut versions, entries);
         let mut log = log;
@@ -133,10 +134,6 @@ impl Writer {
                     let (chain, head) = *offer;
                     self.mend(chain, &head).await;
                 }
-                Command::Announce(policy) => {
-                    self.parts.policy = policy;
-                    self.announce_again().await;
-                }
                 Command::Append(asked) => {
                     let mut batch = vec![*asked];
                     kept = self.gather(&mut batch);
@@ -168,7 +165,7 @@ impl Writer {
             }
             return;
         }
-        let step = Step::plan(&before, &self.parts.policy, &batch, self.parts.clock.now().wall);
+        let step = Step::plan(&before, &self.parts.policy.load(), &batch, self.parts.clock.now().wall);
         let outcome = self.commit(&before, &step, &batch).await;
         match outcome {
             Ok(()) => self.write_down(&step, &batch).await,
@@ -267,10 +264,24 @@ impl Writer {
         if !gone.is_empty() {
             self.parts.store.remove_followers(gone).await.ok();
         }
+        self.bury_keys().await;
         let before = Arc::clone(&self.published.borrow());
         let last = before.head.statement().log_time;
         if now.wall >= last.plus(MINUTE) && !before.lost {
             self.trim(&before, now.wall).await;
+            self.announce_again().await;
+        }
+    }
+
+    /// A key that the log revokes signs nothing for good, also once the rule against it has expired and is trimmed.
+    async fn bury_keys(&self) {
+        let revoked = Arc::clone(&self.published.borrow());
+        let Some(next) = self.parts.policy.load().with_revoked(revoked.log.set().keys()) else { return };
+        let version = next.version;
+        // Tried again at the next round: the rule itself stands in the log meanwhile.
+        if let Ok(true) = self.parts.store.save_policy(next.clone()).await {
+            self.parts.policy.store(Arc::new(next));
+            self.parts.trail.write("issuer", What::Policy { version, action: "revoke_key" }).await.ok();
             self.announce_again().await;
         }
     }
@@ -307,7 +318,7 @@ impl Writer {
         let Ok(Appended::Done) = appended else { return };
         next.log.confirmed(log_time);
         let (announcer, policy, log) =
-            (Arc::clone(&self.announcer), Arc::clone(&self.parts.policy), next.log.clone());
+            (Arc::clone(&self.announcer), self.parts.policy.load_full(), next.log.clone());
         let job = move || {
             Some((announcer.head(&log, base, log_time).ok()?, announcer.trust(&policy, &log, log_time).ok()?))
         };
