@@ -188,15 +188,17 @@ pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) ->
 
 async fn keep(realm: Arc<Realm>, health: Health, keep: Duration, shutdown: Shutdown) {
     let mut tick = tokio::time::interval(TICK);
-    let mut rounds = 0_u32;
+    let mut looked = realm.clock.now().boot;
     loop {
         tokio::select! {
             () = shutdown.begun() => return,
             _ = tick.tick() => {}
         }
         tell_health(&realm, &health);
-        rounds = rounds.wrapping_add(1);
-        if rounds.is_multiple_of(FORGET_EVERY) {
+        let now = realm.clock.now().boot;
+        if now.since(looked) >= FORGET_EVERY {
+            looked = now;
+            // What could not be forgotten now is next time.
             forget_old_tokens(&realm, keep).await.ok();
         }
     }
@@ -266,7 +268,7 @@ pub enum StartError {
 }
 
 const TICK: Duration = Duration::from_millis(250);
-/// Ticks between two looks at old records: one a minute.
-const FORGET_EVERY: u32 = 240;
+/// Between two looks at old records.
+const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Tokens waiting for a signature, at most: what the pool does in about a second.
 const SIGNING_QUEUE: usize = 512;

@@ -37,17 +37,18 @@ pub struct Issued {
 /// Issues one token, or answers a repeated order with the same claims, freshly signed.
 ///
 /// # Errors
-/// [`IssueError`]. What policy refuses is in the audit trail too.
+/// [`IssueError`]. What is refused is in the audit trail too.
 pub async fn issue(realm: &Realm, order: &Order, actor: &'static str) -> Result<Issued, IssueError> {
     for _ in 0..ATTEMPTS {
         match attempt(realm, order, actor).await {
             Err(IssueError::Meanwhile) => {}
-            Err(IssueError::Policy(refused)) => {
-                let reason = refused.reason().unwrap_or("LIFETIME_TOO_LONG");
-                realm.trail.write(actor, What::Refuse { reason, order: Ordered::from(order) }).await?;
-                return Err(IssueError::Policy(refused));
+            Err(error) => {
+                if let Some(reason) = error.refusal() {
+                    realm.trail.write(actor, What::Refuse { reason, order: Ordered::from(order) }).await?;
+                }
+                return Err(error);
             }
-            done => return done,
+            Ok(issued) => return Ok(issued),
         }
     }
     Err(IssueError::Meanwhile)
@@ -226,6 +227,29 @@ pub enum IssueError {
     /// Our fault: the signature failed, or the finished token did not pass the verifier's own code.
     #[error("the token could not be made")]
     Signing,
+}
+
+impl IssueError {
+    /// Why the order was refused, for the trail. `None` when it was not: then the caller may ask again.
+    const fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::NoSuchProject => Some("NO_SUCH_PROJECT"),
+            Self::Policy(refused) => match refused.reason() {
+                Some(reason) => Some(reason),
+                None => Some("LIFETIME_TOO_LONG"),
+            },
+            Self::IdempotencyKeyReused => Some("IDEMPOTENCY_KEY_REUSED"),
+            Self::TokenNoLongerLive => Some("TOKEN_NO_LONGER_LIVE"),
+            Self::Meanwhile
+            | Self::Busy
+            | Self::NoSigningKey
+            | Self::AuditUnavailable
+            | Self::ClockSuspect
+            | Self::LostData
+            | Self::StoreUnreachable
+            | Self::Signing => None,
+        }
+    }
 }
 
 impl From<StoreError> for IssueError {

@@ -20,7 +20,7 @@ pub struct Event<'a> {
 #[derive(Debug, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum What<'a> {
-    /// A token was recorded, and released if a line `released` follows.
+    /// A token was recorded. Its caller got it, unless something failed afterwards.
     Issue {
         /// Its id.
         token_id: String,
