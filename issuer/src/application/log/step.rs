@@ -1,5 +1,7 @@
 //! What a batch of orders comes to: numbered entries, and for each order where it will stand. Pure.
 
+use std::time::Duration;
+
 use common::{
     revocation::{
         cursor::Cursor,
@@ -27,7 +29,7 @@ pub(super) struct Step {
 impl Step {
     pub(super) fn plan(before: &Published, policy: &PolicyRecord, batch: &[Asked], now: Timestamp) -> Self {
         let log_time = before.head.statement().log_time.max(now);
-        let ceiling = log_time.plus(policy.announced(log_time).longest_lifetime());
+        let ceiling = log_time.plus(policy.announced(log_time).longest_lifetime()).plus(AHEAD);
         let start = before.log.cursor();
         let mut step = Self {
             log_time,
@@ -71,3 +73,7 @@ impl Step {
         step
     }
 }
+
+/// A token may have been issued later than the log time says, if the clock was set back since; but no more than this,
+/// because a head is signed at least each minute. No rule may expire before the last token that it hits.
+const AHEAD: Duration = Duration::from_mins(5);
