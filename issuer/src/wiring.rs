@@ -25,7 +25,7 @@ use tonic::service::Routes;
 use crate::{
     adapters::{
         audit_file,
-        journal::FileJournal,
+        journal::{FileJournal, Recovered},
         key_directory::{self, Keys, KeysError},
         store::embedded::{self, EmbeddedStore},
         store::seal::Seal,
@@ -41,7 +41,7 @@ use crate::{
         signing_pool::SigningPool,
         trail::Trail,
     },
-    domain::ports::{Store, StoreError},
+    domain::ports::{Journal, Loaded, Store, StoreError},
     settings::Settings,
     transport::{
         follow::{Trusting, key_set},
@@ -82,6 +82,22 @@ pub async fn open(
 ) -> Result<Arc<Realm>, StartError> {
     let loaded = store.load().await?;
     let (journal, recovered) = FileJournal::open(&settings.audit, loaded.audit)?;
+    let journal = (Arc::new(journal) as Arc<dyn Journal>, recovered);
+    open_over(settings, keys, (store, loaded), journal, clock, new_epoch).await
+}
+
+/// As [`open`], over a journal of any make and what it held.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn open_over(
+    settings: &Settings,
+    keys: Keys,
+    (store, loaded): (Arc<dyn Store>, Loaded),
+    (journal, recovered): (Arc<dyn Journal>, Recovered),
+    clock: Arc<dyn Clock>,
+    new_epoch: bool,
+) -> Result<Arc<Realm>, StartError> {
     let conditions = Arc::new(Conditions::default());
     if recovered.cut {
         tracing::error!(
@@ -93,8 +109,7 @@ pub async fn open(
         tracing::warn!("the audit trail holds entries of the log that do not follow each other");
     }
     let now = clock.now();
-    let trail =
-        Arc::new(Trail::new(Arc::new(journal), Arc::clone(&clock), Arc::clone(&conditions), recovered.mark));
+    let trail = Arc::new(Trail::new(journal, Arc::clone(&clock), Arc::clone(&conditions), recovered.mark));
     let held: Vec<_> = keys.token.iter().map(|key| key.public().id()).collect();
     let force = (settings.limits, held.as_slice());
     let restored = restore(&*store, &trail, loaded, recovered.chain, force, now.wall, new_epoch).await?;

@@ -19,7 +19,7 @@ use crate::{
 pub struct FileJournal(AuditFile);
 
 /// What the file held when it was opened.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Recovered {
     /// The last line; `None` in a new file.
     pub mark: Option<AuditMark>,

@@ -268,8 +268,9 @@ impl Writer {
         let before = Arc::clone(&self.published.borrow());
         let last = before.head.statement().log_time;
         if now.wall >= last.plus(MINUTE) && !before.lost {
-            self.trim(&before, now.wall).await;
+            // The log time is durable and told before anything goes that it says has expired.
             self.announce_again().await;
+            self.trim(now.wall).await;
         }
     }
 
@@ -287,13 +288,14 @@ impl Writer {
     }
 
     /// Takes away what has expired by log time and by the own clock, at the old end only.
-    async fn trim(&self, before: &Published, now: Timestamp) {
+    async fn trim(&self, now: Timestamp) {
+        let before = Published::clone(&self.published.borrow());
         let Some(base) = before.log.expired(now) else { return };
         let Ok(()) = self.parts.store.trim(before.log.cursor().epoch, base).await else { return };
         let log = before.log.trimmed(base.sequence, now);
         let chunks = before.chunks.trimmed(base.sequence);
         // The head that names the new base, and keys without those whose rule is gone, follow at once.
-        self.publish_signed(Published { log, chunks, ..before.clone() }, base).await;
+        self.publish_signed(Published { log, chunks, ..before }, base).await;
     }
 
     async fn announce_again(&self) {

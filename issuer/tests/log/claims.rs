@@ -1,0 +1,211 @@
+//! What the log promises, claim by claim.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use common::{
+    clock::Clock as _,
+    revocation::{
+        cursor::Cursor,
+        entry::{Body, Reason},
+        head::Link,
+        rule::{Rule, Scope},
+    },
+    timestamp::Timestamp,
+    token_id::TokenId,
+};
+use issuer::{
+    adapters::journal::Recovered,
+    application::{
+        issue::{IssueError, issue},
+        log::AppendError,
+        projects,
+        revoke::{RevokeError, Selector, revoke},
+    },
+    domain::{
+        chain::Chain,
+        ports::{Append, LogEnd, Store as _},
+    },
+};
+
+use crate::world::{World, order, project};
+
+async fn revoke_token(world: &World, n: u8) -> Result<Cursor, RevokeError> {
+    let selector = Selector::Tokens(vec![TokenId::from_bytes([n; 16])]);
+    let done = revoke(&world.realm, selector, Reason::Operator, String::new(), "test").await;
+    done.map(|revoked| revoked.cursor)
+}
+
+#[tokio::test]
+async fn section_5_a_head_is_signed_whenever_the_log_changes_and_at_least_each_minute() {
+    let world = World::new().await;
+    let first = world.realm.log.published().head.statement().clone();
+    revoke_token(&world, 1).await.unwrap();
+    let second = world.realm.log.published().head.statement().clone();
+    assert_eq!((first.end.sequence, second.end.sequence), (1, 2));
+    world.clock.advance(Duration::from_secs(59));
+    let still = world.realm.log.published().head.statement().log_time;
+    assert_eq!(still, second.log_time);
+    world.clock.advance(Duration::from_secs(1));
+    let third = world.until(|published| published.head.statement().log_time > second.log_time).await;
+    assert_eq!(third.head.statement().end, second.end);
+    let durable = world.store.load().await.unwrap().end.unwrap();
+    assert_eq!(durable.log_time, third.head.statement().log_time, "a restart does not take log time back");
+}
+
+#[tokio::test]
+async fn section_5_a_rule_expires_with_its_token_or_after_the_longest_ceiling_in_force() {
+    let world = World::new().await;
+    projects::create(&world.realm, project("p"), "test").await.unwrap();
+    let token = issue(&world.realm, &order("p"), "test").await.unwrap().record;
+    let selector = Selector::Tokens(vec![token.id]);
+    revoke(&world.realm, selector, Reason::TokenLeaked, String::new(), "test").await.unwrap();
+    revoke_token(&world, 9).await.unwrap();
+    let scope = Selector::Scope(Scope::default());
+    revoke(&world.realm, scope, Reason::Operator, String::new(), "test").await.unwrap();
+    let published = world.realm.log.published();
+    let expiry = |sequence| published.chunks.entry(sequence).unwrap().expires_at;
+    assert_eq!(expiry(2), token.expires_at);
+    let longest = world.clock.now().wall.plus(Duration::from_hours(30 * 24));
+    assert!(expiry(3) >= longest && expiry(4) >= longest);
+}
+
+#[tokio::test]
+async fn section_5_what_has_expired_is_trimmed_from_memory_store_and_head() {
+    let world = World::new().await;
+    revoke_token(&world, 1).await.unwrap();
+    world.clock.advance(Duration::from_hours(29 * 24));
+    world.until(|published| published.head.statement().log_time == world.clock.now().wall).await;
+    assert_eq!(world.realm.log.published().head.statement().base.sequence, 0, "not expired yet");
+    world.clock.advance(Duration::from_hours(48));
+    let trimmed = world.until(|published| published.head.statement().base.sequence == 2).await;
+    assert_eq!((trimmed.log.entries(), trimmed.log.end().sequence), (0, 2));
+    let durable = world.store.load().await.unwrap();
+    assert_eq!(
+        (durable.end.unwrap().base.sequence, durable.runs.iter().map(Vec::len).sum::<usize>()),
+        (2, 0)
+    );
+    let next = revoke_token(&world, 2).await.unwrap();
+    assert_eq!(next, Cursor::new(1, 3));
+}
+
+#[tokio::test]
+async fn a_token_is_revoked_once_and_keeps_its_place() {
+    let world = World::new().await;
+    let first = revoke_token(&world, 1).await.unwrap();
+    revoke_token(&world, 2).await.unwrap();
+    assert_eq!(revoke_token(&world, 1).await.unwrap(), first);
+    assert_eq!(world.realm.log.published().log.end().sequence, 3);
+}
+
+#[tokio::test]
+async fn section_6_a_revoked_key_is_published_until_its_rule_is_trimmed_and_signs_no_more() {
+    let world = World::new().await;
+    projects::create(&world.realm, project("p"), "test").await.unwrap();
+    let key = issue(&world.realm, &order("p"), "test").await.unwrap().record.key;
+    let revoked =
+        revoke(&world.realm, Selector::Key(key), Reason::KeyCompromised, String::new(), "test").await;
+    revoked.unwrap();
+    assert_eq!(issue(&world.realm, &order("p"), "test").await.err(), Some(IssueError::NoSigningKey));
+    assert!(
+        world.realm.log.published().trust.statement().key(key).is_some(),
+        "so that verifiers say REVOKED"
+    );
+    world.until(|_| world.realm.policy.load().active_key().is_none()).await;
+    world.clock.advance(Duration::from_hours(32 * 24));
+    let trimmed = world.until(|published| published.head.statement().base.sequence == 2).await;
+    assert!(trimmed.trust.statement().key(key).is_none(), "before the rule is forgotten, the key is gone");
+    assert_eq!(issue(&world.realm, &order("p"), "test").await.err(), Some(IssueError::NoSigningKey));
+}
+
+#[tokio::test]
+async fn section_7_without_a_trail_nothing_is_issued_and_revoking_goes_on() {
+    let world = World::new().await;
+    projects::create(&world.realm, project("p"), "test").await.unwrap();
+    world.journal.broken.store(true, Ordering::SeqCst);
+    assert_eq!(issue(&world.realm, &order("p"), "test").await.err(), Some(IssueError::AuditUnavailable));
+    let cursor = revoke_token(&world, 1).await.unwrap();
+    assert_eq!(world.store.load().await.unwrap().end.unwrap().cursor(), cursor);
+    world.journal.broken.store(false, Ordering::SeqCst);
+    let again = issue(&world.realm, &order("p"), "test").await.err();
+    assert_eq!(again, Some(IssueError::AuditUnavailable), "not before this process starts anew");
+}
+
+#[tokio::test]
+async fn section_7_lines_that_are_missing_are_written_late_at_the_next_start() {
+    let world = World::new().await;
+    revoke_token(&world, 1).await.unwrap();
+    let cursor = world.realm.log.published().log.cursor();
+    let later = World::over(Arc::clone(&world.store), Recovered::default()).await;
+    let written = later.journal.written.lock().unwrap().clone();
+    assert!(
+        written.iter().any(|line| line.contains(r#""late":true"#) && line.contains(r#""last":2"#)),
+        "{written:?}"
+    );
+    assert_eq!(later.realm.log.published().log.cursor(), cursor);
+}
+
+#[tokio::test]
+async fn every_refused_order_is_in_the_trail_with_its_reason_and_no_token() {
+    let world = World::new().await;
+    assert_eq!(issue(&world.realm, &order("none"), "test").await.err(), Some(IssueError::NoSuchProject));
+    let line = world.journal.written.lock().unwrap().last().unwrap().clone();
+    for part in
+        [r#""what":"refuse""#, "NO_SUCH_PROJECT", r#""requested_by":"anna""#, r#""purpose":"follow-up""#]
+    {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+}
+
+#[tokio::test]
+async fn section_5_a_clock_behind_the_last_log_time_issues_nothing_and_revokes_all_the_same() {
+    let world = World::new().await;
+    projects::create(&world.realm, project("p"), "test").await.unwrap();
+    let before = world.realm.log.published().head.statement().log_time;
+    world.clock.set_wall(Timestamp::from_seconds(before.seconds() - 1).unwrap());
+    assert_eq!(issue(&world.realm, &order("p"), "test").await.err(), Some(IssueError::ClockSuspect));
+    revoke_token(&world, 1).await.unwrap();
+    let after = world.realm.log.published().head.statement().log_time;
+    assert_eq!(after, before, "log time never goes back");
+    world.clock.set_wall(before);
+    assert!(issue(&world.realm, &order("p"), "test").await.is_ok());
+}
+
+#[tokio::test]
+async fn section_5_a_store_that_ends_elsewhere_has_lost_entries_and_stops_issuing() {
+    let world = World::new().await;
+    projects::create(&world.realm, project("p"), "test").await.unwrap();
+    // Somebody else writes to the store behind this issuer's back.
+    let end = world.store.load().await.unwrap().end.unwrap();
+    let mut chain = Chain::new(end.epoch, end.end);
+    let cursor = Cursor::new(end.epoch, end.end.sequence + 1);
+    let rule = Rule::Token(TokenId::from_bytes([7; 16]));
+    let body = Body::Rule { rule, reason: Reason::Operator, cut: cursor, project: None };
+    let now = world.clock.now().wall;
+    chain.push(common::revocation::entry::Entry { cursor, recorded_at: now, expires_at: now, body }).unwrap();
+    let append = Append {
+        after: Some((end.epoch, end.end)),
+        entries: common::revocation::entry::pack(chain.entries()),
+        end: LogEnd { end: chain.end(), ..end },
+        change: None,
+        audit: None,
+    };
+    world.store.append(append).await.unwrap();
+    let lost = revoke_token(&world, 1).await;
+    assert_eq!(lost, Err(RevokeError::Log(AppendError::Lost)));
+    assert_eq!(issue(&world.realm, &order("p"), "test").await.err(), Some(IssueError::LostData));
+}
+
+#[tokio::test]
+async fn section_5_what_cannot_be_mended_waits_for_an_operator() {
+    let world = World::new().await;
+    revoke_token(&world, 1).await.unwrap();
+    // A journal that begins in the middle: nobody knows what stood before.
+    let part = Chain::new(1, Link { sequence: 40, hash: [4; 32] });
+    let recovered = Recovered { chain: Some(part), ..Recovered::default() };
+    let later = World::over(Arc::clone(&world.store), recovered).await;
+    assert!(later.realm.log.published().lost);
+    assert_eq!(issue(&later.realm, &order("p"), "test").await.err(), Some(IssueError::LostData));
+}

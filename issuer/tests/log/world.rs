@@ -1,0 +1,140 @@
+//! A realm over a store in memory, with knobs to break store and trail. Decides nothing.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use common::{
+    clock::{BootInstant, Clock as _, ManualClock, Now},
+    jws::Algorithm,
+    organisation_id::OrganisationId,
+    project::{Alphabet, Collaborator, Method, OutputFormat, Project, ProjectConfiguration, Treatment},
+    runtime::settings_file::SettingsFile,
+    timestamp::Timestamp,
+};
+use issuer::{
+    adapters::{
+        journal::Recovered, key_directory, store::memory::MemoryStore, system_entropy::SystemEntropy,
+    },
+    application::{log::Published, realm::Realm},
+    domain::{
+        approval::{Approval, Decision, Purpose, Reference},
+        event::Event,
+        order::{Operation, Order},
+        ports::{AuditMark, Journal, JournalBroken, Store},
+    },
+    settings::Settings,
+    wiring,
+};
+
+/// A running realm and its hands.
+pub(crate) struct World {
+    pub(crate) realm: Arc<Realm>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) journal: Arc<Lines>,
+    _folder: tempfile::TempDir,
+}
+
+/// A trail in memory that can be broken.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    pub(crate) written: Mutex<Vec<String>>,
+    pub(crate) broken: AtomicBool,
+}
+
+impl Journal for Lines {
+    fn write<'a>(
+        &'a self,
+        event: &'a Event<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<AuditMark, JournalBroken>> + Send + 'a>> {
+        Box::pin(async move {
+            if self.broken.load(Ordering::SeqCst) {
+                return Err(JournalBroken);
+            }
+            let mut written = self.written.lock().unwrap();
+            written.push(serde_json::to_string(event).unwrap());
+            Ok(AuditMark { number: written.len() as u64, hash: [0; 32] })
+        })
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::over(Arc::default(), Recovered::default()).await
+    }
+
+    pub(crate) async fn over(store: Arc<MemoryStore>, recovered: Recovered) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let wall = Timestamp::from_seconds(1_800_000_000).unwrap();
+        let boot = BootInstant::from_duration(Duration::from_secs(1_000));
+        let clock = Arc::new(ManualClock::new(Now { wall, boot }));
+        key_directory::add(folder.path(), &SystemEntropy::default(), clock.now()).unwrap();
+        let keys = key_directory::read(folder.path(), Algorithm::Ps256).unwrap();
+        let settings = Settings::read(SettingsFile::new(toml::Table::new(), [], "ISSUER_")).unwrap();
+        let journal = Arc::new(Lines::default());
+        let loaded = store.load().await.unwrap();
+        let realm = wiring::open_over(
+            &settings,
+            keys,
+            (Arc::clone(&store) as Arc<dyn Store>, loaded),
+            (Arc::clone(&journal) as Arc<dyn Journal>, recovered),
+            Arc::clone(&clock) as Arc<_>,
+            false,
+        );
+        Self { realm: realm.await.unwrap(), clock, store, journal, _folder: folder }
+    }
+
+    /// Waits until what is published is as wanted.
+    pub(crate) async fn until(&self, wanted: impl Fn(&Published) -> bool) -> Arc<Published> {
+        let mut published = self.realm.log.subscribe();
+        let seen = tokio::time::timeout(PATIENCE, published.wait_for(|now| wanted(now))).await;
+        Arc::clone(&seen.expect("it never came").unwrap())
+    }
+}
+
+pub(crate) fn organisation(n: u8) -> OrganisationId {
+    OrganisationId::from_bytes([n; 16])
+}
+
+/// Owned by organisation 1; 2 works on it.
+pub(crate) fn project(id: &str) -> Project {
+    Project {
+        id: id.parse().unwrap(),
+        owner: organisation(1),
+        collaborators: vec![Collaborator { organisation: organisation(2), can_reverse: false }],
+        configuration: ProjectConfiguration {
+            method: Method::NotReversible,
+            treatment: Treatment::AlwaysSame,
+            output_format: OutputFormat::new(Alphabet::Uuid, 36).unwrap(),
+        },
+        created: Timestamp::from_seconds(1_800_000_000).unwrap(),
+        closed: None,
+        version: 1,
+    }
+}
+
+pub(crate) fn order(project: &str) -> Order {
+    let name = |text| Reference::new(text).unwrap();
+    Order {
+        project: project.parse().unwrap(),
+        organisation: organisation(1),
+        operation: Operation::Pseudonymise,
+        lifetime: None,
+        approval: Some(Approval {
+            request: name("request"),
+            requested_by: name("anna"),
+            decision: Decision::Person(name("bert")),
+            purpose: Purpose::new("follow-up").unwrap(),
+        }),
+        holder: None,
+        idempotency_key: None,
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
