@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use common::token::Limits;
+use common::{timestamp::Timestamp, token::Limits};
 use issuer::{
     adapters::store::{
         embedded::{EmbeddedStore, OpenError},
@@ -18,6 +18,7 @@ use redb::{Database, ReadableDatabase as _, TableDefinition};
 use crate::samples::{Folder, change, id, idempotency, keep, project, ready, record, recording};
 
 const PROJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("projects");
+const LEDGER: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("ledger");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 #[tokio::test]
@@ -91,6 +92,29 @@ async fn limits_and_key_roles_that_were_tampered_with_are_lost_data() {
     assert_eq!(other.load().await.err(), Some(StoreError::LostData), "sealed with another key");
     let second = PolicyRecord { version: 2, ..first };
     assert_eq!(other.save_policy(second).await.err(), Some(StoreError::LostData));
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_stops_the_forgetting_before_it_begins() {
+    let folder = Folder::new();
+    let store = folder.open();
+    ready(&store).await;
+    for number in 1..=3 {
+        keep(&store, recording(record(number, "p"))).await;
+    }
+    drop(store);
+    let database = Database::open(folder.path()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(LEDGER).unwrap().insert(2, b"{}".as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let store = folder.open();
+    let lost = Some(StoreError::LostData);
+    assert_eq!(store.forget_tokens(Timestamp::MAX, 9).await.err(), lost);
+    assert_eq!(store.token(record(2, "p").id).await.err(), lost);
+    for number in [1, 3] {
+        assert!(store.token(record(number, "p").id).await.unwrap().is_some());
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ mod log;
 #[cfg(test)]
 mod projects;
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod samples;
 
 /// Runs each claim against each adapter.

@@ -281,3 +281,6 @@ impl From<DatabaseError> for OpenError {
         Self::Damaged(Box::new(error.into()))
     }
 }
+
+#[cfg(test)]
+mod tests;
