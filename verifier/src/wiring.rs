@@ -14,6 +14,7 @@ use common::{
         shutdown::Shutdown,
     },
 };
+use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
 use crate::{
@@ -59,16 +60,38 @@ pub enum RunError {
     Serve(#[from] ServeError),
 }
 
-/// Binds, follows the issuers, and serves until the drain is over; says goodbye to them when nobody is answered any more.
+/// Binds, follows the issuers, and serves until the drain is over, as the program does.
 ///
 /// # Errors
 /// [`RunError`].
 pub async fn run(settings: Settings) -> Result<(), RunError> {
     let shutdown = Shutdown::on_signals().map_err(RunError::Signals)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let boot = match boot_id::read() {
+        Ok(boot) => boot,
+        Err(error) => {
+            // Like no other, so no lease of an earlier process goes on.
+            tracing::warn!(%error, "the kernel does not tell which boot this is");
+            BootId(drawn()?)
+        }
+    };
+    let running = start(settings, Arc::new(SystemClock), boot, shutdown).await?;
+    announce(&running.bound);
+    Box::pin(running.serve()).await
+}
+
+/// Binds every listener and begins to follow; calls wait in line until [`Running::serve`].
+///
+/// # Errors
+/// [`RunError`].
+pub async fn start(
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    boot: BootId,
+    shutdown: Shutdown,
+) -> Result<Running, RunError> {
     let shared = Arc::new(SharedView::new(View::empty()));
     let alarms = Arc::new(Alarms::default());
-    let (config, issuers) = following(&settings, &*clock, &alarms)?;
+    let (config, issuers) = following(&settings, &*clock, boot, &alarms)?;
     let verifier = Arc::new(Verifier::new(
         Arc::clone(&shared),
         settings.policy,
@@ -91,34 +114,50 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let last = answered.clone();
     let following =
         tokio::spawn(follow(config, issuers, shared, clock, alarms, async move { last.begun().await }));
-    announce(&bound);
-    let outcome = Box::pin(bound.serve()).await;
-    // Serving may also have failed: then nobody has begun it yet.
-    shutdown.begin();
-    answered.begin();
-    for task in [telling, following] {
-        if let Err(error) = task.await {
-            tracing::error!(%error, "a task ended before its time");
-        }
+    Ok(Running { bound, shutdown, answered, tasks: [telling, following] })
+}
+
+/// A verifier that follows, and whose callers wait in line.
+pub struct Running {
+    bound: Bound,
+    shutdown: Shutdown,
+    /// Begins when the last caller was answered.
+    answered: Shutdown,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Running {
+    /// The listeners.
+    pub const fn bound(&self) -> &Bound {
+        &self.bound
     }
-    Ok(outcome?)
+
+    /// Serves until the drain is over; says goodbye to the issuers when nobody is answered any more.
+    ///
+    /// # Errors
+    /// [`RunError::Serve`].
+    pub async fn serve(self) -> Result<(), RunError> {
+        let outcome = Box::pin(self.bound.serve()).await;
+        // Serving may also have failed: then nobody has begun it yet.
+        self.shutdown.begin();
+        self.answered.begin();
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task ended before its time");
+            }
+        }
+        Ok(outcome?)
+    }
 }
 
 /// Where to go on from, and who is asked.
 fn following(
     settings: &Settings,
     clock: &dyn Clock,
+    boot: BootId,
     alarms: &Alarms,
 ) -> Result<(FollowConfig<Snapshot>, FollowClient), RunError> {
     let (instance, seed) = (drawn::<8>()?, drawn::<8>()?);
-    let boot = match boot_id::read() {
-        Ok(boot) => boot,
-        Err(error) => {
-            // Like no other, so no lease of an earlier process goes on.
-            tracing::warn!(%error, "the kernel does not tell which boot this is");
-            BootId(drawn()?)
-        }
-    };
     let (file, initial) = match &settings.snapshot {
         None => (None, View::empty()),
         Some(path) => {
