@@ -25,8 +25,18 @@ pub struct Followers {
 #[derive(Debug)]
 struct State {
     register: Register,
-    /// Up to which cursor each of the last appends reached, and which types it can hit.
-    appends: VecDeque<(Cursor, PerType<bool>)>,
+    /// The last appends, in order.
+    appends: VecDeque<Appended>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Appended {
+    /// The end of the log before it.
+    after: Cursor,
+    /// The end of the log since.
+    end: Cursor,
+    /// The types that its entries can hit.
+    hits: PerType<bool>,
 }
 
 impl Followers {
@@ -72,27 +82,34 @@ impl Followers {
         self.state().register.lost(now);
     }
 
-    /// The log reached `cursor`, by entries that can hit the types of `hits`, and `publish` tells the streams.
+    /// The log, which ended at `after`, reached `end` by entries that can hit the types of `hits`, and `publish` tells the
+    /// streams.
     ///
     /// The instant is read after the publication: a probe that is answered with the head before was sent earlier than
-    /// that. Nobody can ask for `cursor` in between.
-    pub fn published(&self, cursor: Cursor, hits: PerType<bool>, clock: &dyn Clock, publish: impl FnOnce()) {
+    /// that. Nobody can ask for `end` in between.
+    pub fn published(
+        &self,
+        (after, end): (Cursor, Cursor),
+        hits: PerType<bool>,
+        clock: &dyn Clock,
+        publish: impl FnOnce(),
+    ) {
         let mut state = self.state();
         publish();
-        state.register.appended(cursor, clock.now().boot);
+        state.register.appended(end, clock.now().boot);
         if state.appends.len() == REMEMBERED {
             state.appends.pop_front();
         }
-        state.appends.push_back((cursor, hits));
+        state.appends.push_back(Appended { after, end, hits });
     }
 
     /// See [`Register::visibility`]. What the entry at `cursor` can hit is remembered of the last appends; of older ones
     /// any type counts, which can only wait longer.
     pub fn visibility(&self, cursor: Cursor, now: BootInstant) -> Visibility {
         let state = self.state();
-        let index = state.appends.partition_point(|(end, _)| *end < cursor);
-        let known = state.appends.get(index).filter(|_| index > 0);
-        let hits = known.map_or(PerType::from_fn(|_| true), |(_, hits)| *hits);
+        let index = state.appends.partition_point(|append| append.end < cursor);
+        let known = state.appends.get(index).filter(|append| append.after < cursor);
+        let hits = known.map_or(PerType::from_fn(|_| true), |append| append.hits);
         state.register.visibility(cursor, hits, now)
     }
 

@@ -223,8 +223,8 @@ impl Writer {
                 bytes: packed.into(),
             });
         }
-        let cursor = after.log.cursor();
-        self.parts.followers.published(cursor, step.hits, &*self.parts.clock, || self.publish(after));
+        let reach = (before.log.cursor(), after.log.cursor());
+        self.parts.followers.published(reach, step.hits, &*self.parts.clock, || self.publish(after));
         Ok(())
     }
 
