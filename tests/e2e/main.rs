@@ -1,0 +1,9 @@
+//! Claims about the whole: everything goes through the wire, and nothing is replaced but the clocks.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod errors;
+mod freshness;
+mod idempotency;
+mod revocation;
+mod rules;
+mod time;

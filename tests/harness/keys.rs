@@ -1,0 +1,50 @@
+//! Keys for tests: made once, copied into every folder that needs some. Never used outside of tests.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use common::{
+    clock::{BootInstant, Now},
+    timestamp::Timestamp,
+};
+use issuer::adapters::{key_directory, system_entropy::SystemEntropy};
+
+/// Copies the keys of an issuer into `folder`: the log key, the sealing key and `token_keys` token keys, 1 or 2.
+pub fn copy_into(folder: &Path, token_keys: usize) {
+    fs::create_dir_all(folder).unwrap();
+    let mut names: Vec<_> = fs::read_dir(made()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    // Token keys are named by the instant of their making.
+    names.sort_unstable();
+    let is_token = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("token-");
+    let (tokens, others): (Vec<_>, Vec<_>) = names.into_iter().partition(is_token);
+    for name in others.iter().chain(tokens.iter().take(token_keys)) {
+        fs::copy(made().join(name), folder.join(name)).unwrap();
+    }
+}
+
+/// Making RSA keys takes seconds, and every test may be a process: they are kept beside the test programs.
+fn made() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let programs = std::env::current_exe().unwrap();
+        let home = programs.parent().unwrap().join("test-keys");
+        if !home.exists() {
+            let folder = tempfile::tempdir_in(programs.parent().unwrap()).unwrap();
+            for seconds in [1, 2] {
+                let wall = Timestamp::EPOCH.plus(Duration::from_secs(seconds));
+                let now = Now { wall, boot: BootInstant::default() };
+                key_directory::add(folder.path(), &SystemEntropy::default(), now).unwrap();
+            }
+            let folder = folder.keep();
+            // Another process may have been faster: then its keys are used.
+            if fs::rename(&folder, &home).is_err() {
+                fs::remove_dir_all(&folder).unwrap();
+            }
+        }
+        home
+    })
+}
