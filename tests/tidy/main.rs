@@ -1,6 +1,8 @@
 //! Habits of the house that the compiler does not hold: who may know whom, how long a file may be, how it opens.
 #![expect(clippy::unwrap_used, reason = "a check that cannot look must fail")]
 
+mod guarantees;
+
 use std::{
     fs,
     path::{Path, PathBuf},

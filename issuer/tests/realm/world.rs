@@ -1,6 +1,7 @@
 //! A realm over a store in memory, with knobs to break store and trail. Decides nothing.
 
 use std::{
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -14,7 +15,7 @@ use common::{
     jws::Algorithm,
     organisation_id::OrganisationId,
     project::{Alphabet, Collaborator, Method, OutputFormat, Project, ProjectConfiguration, Treatment},
-    runtime::settings_file::SettingsFile,
+    runtime::{server::ServeError, settings_file::SettingsFile, shutdown::Shutdown},
     timestamp::Timestamp,
 };
 use issuer::{
@@ -31,6 +32,7 @@ use issuer::{
     settings::Settings,
     wiring,
 };
+use tokio::task::JoinHandle;
 
 /// A running realm and its hands.
 pub(crate) struct World {
@@ -39,6 +41,24 @@ pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) journal: Arc<Lines>,
     _folder: tempfile::TempDir,
+}
+
+/// Services that answer.
+pub(crate) struct Serving {
+    pub(crate) shutdown: Shutdown,
+    address: SocketAddr,
+    task: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Serving {
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) async fn stop(self) {
+        self.shutdown.begin();
+        self.task.await.unwrap().unwrap();
+    }
 }
 
 /// A trail in memory that can be broken.
@@ -88,6 +108,17 @@ impl World {
             false,
         );
         Self { realm: realm.await.unwrap(), clock, store, journal, _folder: folder }
+    }
+
+    /// The realm's services on a free port of loopback.
+    pub(crate) async fn serve(&self) -> Serving {
+        let shutdown = Shutdown::manual();
+        let toml =
+            "[grpc]\nlisten = '127.0.0.1:0'\ninsecure_loopback = true\n[admin]\nlisten = '127.0.0.1:0'";
+        let settings = Settings::read(SettingsFile::new(toml.parse().unwrap(), [], "ISSUER_")).unwrap();
+        let bound = wiring::serve(settings, Arc::clone(&self.realm), shutdown.clone()).await.unwrap();
+        let address = bound.grpc_address().unwrap();
+        Serving { shutdown, address, task: tokio::spawn(Box::pin(bound.serve())) }
     }
 
     /// Waits until what is published is as wanted.

@@ -1,0 +1,8 @@
+//! A realm over real parts and a clock that a test turns: heads, trimming, loss, a trail that breaks, the feed.
+
+#[cfg(test)]
+mod feed;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod world;
