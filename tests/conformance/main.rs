@@ -1,4 +1,4 @@
-//! Vectors, published and our own, through the code that judges tokens. Starts nothing; never a rule of its own.
+//! Vectors, published and our own, through the code that judges tokens and a running verifier. Never a rule of its own.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -9,6 +9,7 @@
 mod jose;
 mod json;
 mod own;
+mod running;
 mod signatures;
 mod tokens;
 
