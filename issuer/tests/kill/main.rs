@@ -33,7 +33,7 @@ mod tests {
         let path = folder.path().join("store");
         let mut random = StdRng::seed_from_u64(1);
         for round in 1..=rounds {
-            let acknowledged = run(&path, round, random.random_range(1..=80));
+            let acknowledged = run(&path, round, random.random_range(1..=50));
             check(&path, &acknowledged).await;
             if round % ROUNDS_OF_A_FILE == 0 || round == rounds {
                 check_forgotten(&path).await;
