@@ -6,6 +6,7 @@
     reason = "a check that cannot look must fail"
 )]
 
+mod log;
 mod make;
 
 use std::{fs, path::Path};

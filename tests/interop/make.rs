@@ -30,9 +30,9 @@ use issuer::{
 };
 use serde_json::{Value, json};
 
-use crate::{AUDIENCE, ISSUER};
+use crate::{AUDIENCE, ISSUER, log};
 
-/// Writes `<algorithm>.jwks.json` and `ours.json`, and leaves the keys in `keys/`.
+/// Writes `<algorithm>.jwks.json`, `<algorithm>.log.json` and `ours.json`, and leaves the keys in `keys/`.
 pub(crate) fn everything(folder: &Path) {
     let clock = SystemClock;
     key_directory::add(&folder.join("keys"), &SystemEntropy::default(), clock.now()).unwrap();
@@ -59,6 +59,7 @@ async fn of(folder: &Path, algorithm: &str) -> Vec<Value> {
     let name = format!("{algorithm}.jwks.json");
     fs::write(folder.join(&name), &jwks).unwrap();
     let tokens = tokens(&realm).await;
+    log::write(folder, algorithm, &realm).await;
     shutdown.begin();
     serving.await.unwrap().unwrap();
     let row = |token: String| json!({ "token": token, "jwks": name, "alg": algorithm, "iss": ISSUER, "aud": AUDIENCE });
