@@ -58,20 +58,22 @@ impl AuditFile {
         Ok((Self::start(file, end)?, Opened { end, torn }))
     }
 
-    /// Appends a line that says `event`. When this returns `Ok`, the line survives a power cut.
+    /// Appends a line for each event, in order, as one write. When this returns `Ok`, all of them survive a power cut; the
+    /// answer is the end of the chain behind the last.
     ///
     /// Not safe to repeat after an error: the line may be in the file.
     ///
     /// # Errors
     ///
     /// [`AppendError`]; after [`AppendError::Broken`] every later append fails too, until the file is opened anew.
-    pub async fn append(&self, event: &impl Serialize) -> Result<ChainEnd, AppendError> {
-        let event = serde_json::to_vec(event).map_err(|_reason| AppendError::NotJson)?;
-        if event.len() > MAX_EVENT {
+    pub async fn append(&self, events: &[impl Serialize]) -> Result<ChainEnd, AppendError> {
+        let lines = events.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>();
+        let events = lines.map_err(|_reason| AppendError::NotJson)?;
+        if events.iter().any(|event| event.len() > MAX_EVENT) {
             return Err(AppendError::TooLong);
         }
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Command { event, reply }).await.map_err(|_closed| AppendError::Broken)?;
+        self.queue.send(Command { events, reply }).await.map_err(|_closed| AppendError::Broken)?;
         answer.await.unwrap_or(Err(AppendError::Broken))
     }
 
@@ -112,7 +114,7 @@ pub enum AppendError {
 
 #[derive(Debug)]
 struct Command {
-    event: Vec<u8>,
+    events: Vec<Vec<u8>>,
     reply: oneshot::Sender<Result<ChainEnd, AppendError>>,
 }
 
@@ -137,10 +139,12 @@ fn write_all(mut disk: impl Disk, mut end: ChainEnd, mut commands: mpsc::Receive
         let mut replies = Vec::new();
         let mut next = Some(first);
         while let Some(command) = next {
-            let line = end.line(&command.event);
-            end = end.after(&line);
-            bytes.extend_from_slice(&line);
-            bytes.push(b'\n');
+            for event in &command.events {
+                let line = end.line(event);
+                end = end.after(&line);
+                bytes.extend_from_slice(&line);
+                bytes.push(b'\n');
+            }
             replies.push((command.reply, end));
             next = if replies.len() < BATCH { commands.try_recv().ok() } else { None };
         }

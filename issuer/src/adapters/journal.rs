@@ -1,6 +1,6 @@
 //! The journal over the audit file: writes events, and reads back what was appended to the log. Judges nothing.
 
-use std::{future::Future, path::Path, pin::Pin};
+use std::path::Path;
 
 use common::{encoding, revocation::head::Link};
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use crate::{
     domain::{
         chain::Chain,
         event::Event,
-        ports::{AuditMark, Journal, JournalBroken},
+        ports::{AuditMark, Journal, JournalBroken, Written},
     },
 };
 
@@ -58,13 +58,10 @@ impl FileJournal {
 }
 
 impl Journal for FileJournal {
-    fn write<'a>(
-        &'a self,
-        event: &'a Event<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AuditMark, JournalBroken>> + Send + 'a>> {
+    fn write<'a>(&'a self, events: &'a [Event<'a>]) -> Written<'a> {
         Box::pin(async move {
-            let end = self.0.append(event).await.map_err(|error| {
-                tracing::error!(%error, "a line of the audit trail could not be written");
+            let end = self.0.append(events).await.map_err(|error| {
+                tracing::error!(%error, "lines of the audit trail could not be written");
                 JournalBroken
             })?;
             Ok(AuditMark { number: end.number(), hash: *end.hash() })

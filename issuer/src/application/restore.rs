@@ -262,6 +262,6 @@ const fn empty_of(epoch: u64) -> Chain {
     Chain::new(epoch, Link { sequence: 0, hash: [0; 32] })
 }
 
-/// Entries in one line of the trail, and in one chunk at the start.
-const RUN: usize = 1_000;
+/// Entries in one line of the trail, and in one run that a follower is sent: some 300 KiB at most.
+pub(super) const RUN: usize = 1_000;
 const ACTOR: &str = "issuer";

@@ -37,9 +37,20 @@ impl Trail {
     /// # Errors
     /// [`JournalBroken`]; noted in the conditions, so that nothing is issued any more.
     pub async fn write(&self, actor: &str, what: What<'_>) -> Result<(), JournalBroken> {
-        let event = Event { time: self.clock.now().wall.seconds(), actor, what };
-        let written = self.journal.write(&event).await;
-        match written {
+        self.write_all(vec![(actor, what)]).await
+    }
+
+    /// Writes lines, in order, as one.
+    ///
+    /// # Errors
+    /// As [`Trail::write`].
+    pub async fn write_all(&self, lines: Vec<(&str, What<'_>)>) -> Result<(), JournalBroken> {
+        let time = self.clock.now().wall.seconds();
+        let events: Vec<_> = lines.into_iter().map(|(actor, what)| Event { time, actor, what }).collect();
+        if events.is_empty() {
+            return Ok(());
+        }
+        match self.journal.write(&events).await {
             Ok(mark) => {
                 let mut held = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
                 if held.is_none_or(|held| held.number < mark.number) {

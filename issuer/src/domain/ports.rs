@@ -224,12 +224,13 @@ pub enum TokensOf {
 
 /// The audit trail, which is also this issuer's own copy of the log (DESIGN section 7).
 pub trait Journal: fmt::Debug + Send + Sync {
-    /// Appends a line. When it answers `Ok`, the line survives a power cut. Not safe to repeat after an error.
-    fn write<'a>(
-        &'a self,
-        event: &'a Event<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AuditMark, JournalBroken>> + Send + 'a>>;
+    /// Appends a line for each event, in order. When it answers `Ok`, all of them survive a power cut; the answer is the
+    /// mark of the last one, and of none the mark before. Not safe to repeat after an error.
+    fn write<'a>(&'a self, events: &'a [Event<'a>]) -> Written<'a>;
 }
+
+/// How far the journal reaches, some time.
+pub type Written<'a> = Pin<Box<dyn Future<Output = Result<AuditMark, JournalBroken>> + Send + 'a>>;
 
 /// Nothing can be written any more until the journal is opened anew.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

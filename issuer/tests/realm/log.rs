@@ -209,3 +209,22 @@ async fn section_5_what_cannot_be_mended_waits_for_an_operator() {
     assert!(later.realm.log.published().lost);
     assert_eq!(issue(&later.realm, &order("p"), "test").await.err(), Some(IssueError::LostData));
 }
+
+#[tokio::test]
+async fn one_call_that_revokes_very_many_is_one_step_and_as_many_lines_as_it_takes() {
+    let world = World::new().await;
+    let id = |n: u32| {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&n.to_be_bytes());
+        TokenId::from_bytes(bytes)
+    };
+    let selector = Selector::Tokens((0..2_500).map(id).collect());
+    let done = revoke(&world.realm, selector, Reason::Operator, String::new(), "test").await.unwrap();
+    assert_eq!(done.cursor, Cursor::new(1, 2_501));
+    let published = world.realm.log.published();
+    let runs = published.chunks.after(1).unwrap();
+    assert!(runs.iter().all(|run| run.bytes.len() < 512 << 10), "what one message holds is bounded");
+    let lines = world.journal.written.lock().unwrap().clone();
+    assert_eq!(lines.iter().filter(|line| line.contains(r#""reason":"revoke""#)).count(), 3);
+    assert_eq!(published.chunks.chain(1, published.log.base()).unwrap().end(), published.log.end());
+}

@@ -2,7 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -27,7 +26,7 @@ use issuer::{
         approval::{Approval, Decision, Purpose, Reference},
         event::Event,
         order::{Operation, Order},
-        ports::{AuditMark, Journal, JournalBroken, Store},
+        ports::{AuditMark, Journal, JournalBroken, Store, Written},
     },
     settings::Settings,
     wiring,
@@ -69,16 +68,13 @@ pub(crate) struct Lines {
 }
 
 impl Journal for Lines {
-    fn write<'a>(
-        &'a self,
-        event: &'a Event<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AuditMark, JournalBroken>> + Send + 'a>> {
+    fn write<'a>(&'a self, events: &'a [Event<'a>]) -> Written<'a> {
         Box::pin(async move {
             if self.broken.load(Ordering::SeqCst) {
                 return Err(JournalBroken);
             }
             let mut written = self.written.lock().unwrap();
-            written.push(serde_json::to_string(event).unwrap());
+            written.extend(events.iter().map(|event| serde_json::to_string(event).unwrap()));
             Ok(AuditMark { number: written.len() as u64, hash: [0; 32] })
         })
     }

@@ -12,8 +12,8 @@ async fn lines_stand_after_reopening_and_the_chain_goes_on() {
     let path = folder.path().join("audit");
     let (file, opened) = AuditFile::open(&path, |_, _| ()).unwrap();
     assert_eq!(opened, Opened { end: ChainEnd::START, torn: 0 });
-    let first = file.append(&json!({"n": 1})).await.unwrap();
-    let second = file.append(&json!({"n": "two\nlines"})).await.unwrap();
+    let first = file.append(&[json!({"n": 1})]).await.unwrap();
+    let second = file.append(&[json!({"n": "two\nlines"})]).await.unwrap();
     assert_eq!((first.number(), second.number()), (1, 2));
     assert_eq!(reopen(file, &path), Opened { end: second, torn: 0 });
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -27,7 +27,7 @@ async fn many_at_once_are_one_chain() {
     let tasks: Vec<_> = (0..500)
         .map(|n| {
             let file = file.clone();
-            tokio::spawn(async move { file.append(&json!({"n": n})).await.unwrap().number() })
+            tokio::spawn(async move { file.append(&[json!({"n": n})]).await.unwrap().number() })
         })
         .collect();
     let mut numbers = Vec::new();
@@ -44,7 +44,7 @@ async fn a_torn_last_line_is_cut_off_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit");
     let (file, _) = AuditFile::open(&path, |_, _| ()).unwrap();
-    let end = file.append(&json!({})).await.unwrap();
+    let end = file.append(&[json!({})]).await.unwrap();
     let whole = fs::read(&path).unwrap();
     let torn = [whole.as_slice(), &end.line(b"{}")].concat();
     fs::write(&path, &torn).unwrap();
@@ -59,7 +59,7 @@ async fn damage_before_the_end_refuses_to_open_and_changes_nothing() {
     let path = folder.path().join("audit");
     let (file, _) = AuditFile::open(&path, |_, _| ()).unwrap();
     for n in 0..3 {
-        file.append(&json!({"n": n})).await.unwrap();
+        file.append(&[json!({"n": n})]).await.unwrap();
     }
     drop(file);
     let damaged = fs::read_to_string(&path).unwrap().replace(r#""n":1"#, r#""n":7"#) + "torn";
@@ -81,7 +81,7 @@ fn a_second_writer_is_refused() {
 async fn after_a_failed_fsync_nothing_is_acknowledged() {
     let file = AuditFile::start(FailsOnce(true), ChainEnd::START).unwrap();
     for _ in 0..3 {
-        assert_eq!(file.append(&json!({})).await, Err(AppendError::Broken));
+        assert_eq!(file.append(&[json!({})]).await, Err(AppendError::Broken));
     }
 }
 

@@ -23,7 +23,9 @@ use super::{
     Announcer, AppendError, Asked, Command, LogHandle, Published, published::note_versions, step::Step,
 };
 use crate::{
-    application::{conditions::Conditions, followers::Followers, signing_pool::SigningPool, trail::Trail},
+    application::{
+        conditions::Conditions, followers::Followers, restore::RUN, signing_pool::SigningPool, trail::Trail,
+    },
     domain::{
         chunks::{Chunk, Chunks},
         event::{self, What},
@@ -147,7 +149,8 @@ impl Writer {
     /// conflicts, nobody else's rule may be lost with it.
     fn gather(&mut self, batch: &mut Vec<Asked>) -> Option<Command> {
         let alone = |batch: &[Asked]| batch.iter().any(|(order, _)| order.change.is_some());
-        while batch.len() < BATCH && !alone(batch) {
+        let rules = |batch: &[Asked]| batch.iter().map(|(order, _)| order.rules.len()).sum::<usize>();
+        while batch.len() < BATCH && rules(batch) < LARGE && !alone(batch) {
             match self.orders.try_recv() {
                 Ok(Command::Append(asked)) if asked.0.change.is_none() => batch.push(*asked),
                 Ok(command) => return Some(command),
@@ -193,7 +196,7 @@ impl Writer {
             LogEnd { epoch: after.log.cursor().epoch, base, end: after.log.end(), log_time: step.log_time };
         let append = Append {
             after: Some((before.log.cursor().epoch, before.log.end())),
-            entries: packed.clone(),
+            entries: packed,
             end,
             change,
             audit: self.parts.trail.mark(),
@@ -215,46 +218,48 @@ impl Writer {
             }
         }
         after.head = Arc::new(signed.ok().and_then(Result::ok).ok_or(AppendError::Signing)?);
-        if !step.entries.is_empty() {
-            after.chunks = after.chunks.with(Chunk {
-                first: before.log.end().sequence + 1,
-                previous: before.log.end().hash,
-                last: after.log.end(),
-                bytes: packed.into(),
-            });
+        for (run, previous) in step.entries.chunks(RUN).zip(step.hashes.iter().step_by(RUN)) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            let (first, end) = (first.cursor.sequence, last.cursor.sequence);
+            let hash = run.iter().fold(*previous, |hash, entry| entry.link(&hash));
+            let last = Link { sequence: end, hash };
+            after.chunks =
+                after.chunks.with(Chunk { first, previous: *previous, last, bytes: pack(run).into() });
         }
         let reach = (before.log.cursor(), after.log.cursor());
         self.parts.followers.published(reach, step.hits, &*self.parts.clock, || self.publish(after));
         Ok(())
     }
 
-    /// One line of the trail for each order that appended something. The trail may be broken: revoking goes on, and the
-    /// missing lines are written at the next start.
+    /// At least one line of the trail for each order that did something, all as one write. The trail may be broken:
+    /// revoking goes on, and the missing lines are written at the next start.
     async fn write_down(&self, step: &Step, batch: &[Asked]) {
+        let mut lines = Vec::new();
         for ((order, _), part) in batch.iter().zip(&step.parts) {
+            let project_id = order.change.as_ref().map(|change| change.project.id.to_string());
+            if let Some(change) = order.change.as_ref().filter(|_| part.is_empty()) {
+                let (project_id, version) = (change.project.id.to_string(), change.project.version);
+                lines.push((order.actor, What::Project { project_id, version, action: order.action }));
+            }
             let entries = step.entries.get(part.clone()).unwrap_or_default();
-            let Some((first, last)) = entries.first().zip(entries.last()) else {
-                if let Some(change) = &order.change {
-                    let project_id = change.project.id.to_string();
-                    let what =
-                        What::Project { project_id, version: change.project.version, action: order.action };
-                    self.parts.trail.write(order.actor, what).await.ok();
-                }
-                continue;
-            };
-            let what = What::Append(event::Append {
-                epoch: first.cursor.epoch,
-                first: first.cursor.sequence,
-                last: last.cursor.sequence,
-                previous: encoding::encode(&step.hashes.get(part.start).copied().unwrap_or_default()),
-                entries: encoding::encode(&pack(entries)),
-                reason: order.action,
-                comment: &order.comment,
-                project_id: order.change.as_ref().map(|change| change.project.id.to_string()),
-                late: false,
-            });
-            self.parts.trail.write(order.actor, what).await.ok();
+            let hashes = step.hashes.get(part.clone()).unwrap_or_default();
+            for (run, previous) in entries.chunks(RUN).zip(hashes.iter().step_by(RUN)) {
+                let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+                let what = What::Append(event::Append {
+                    epoch: first.cursor.epoch,
+                    first: first.cursor.sequence,
+                    last: last.cursor.sequence,
+                    previous: encoding::encode(previous),
+                    entries: encoding::encode(&pack(run)),
+                    reason: order.action,
+                    comment: &order.comment,
+                    project_id: project_id.clone(),
+                    late: false,
+                });
+                lines.push((order.actor, what));
+            }
         }
+        self.parts.trail.write_all(lines).await.ok();
     }
 
     /// What time alone brings: verifiers whose lease ran out, entries that expired, a head at least each minute.
@@ -356,5 +361,7 @@ pub enum CannotStart {
 
 const QUEUE: usize = 1_024;
 const BATCH: usize = 256;
+/// A step that holds so many rules waits for no more.
+const LARGE: usize = 4_000;
 const TICK: Duration = Duration::from_millis(200);
 const MINUTE: Duration = Duration::from_mins(1);
