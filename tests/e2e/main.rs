@@ -4,6 +4,8 @@
 mod errors;
 mod freshness;
 mod idempotency;
+mod race;
+mod restarts;
 mod revocation;
 mod rules;
 mod time;

@@ -11,6 +11,7 @@ pub mod expect;
 pub mod keys;
 pub mod orders;
 pub mod pair;
+pub mod programs;
 
 use std::time::Duration;
 

@@ -1,0 +1,188 @@
+//! The real programs as processes of their own, on the machine's clocks. Ends every process that it started.
+
+use std::{
+    fs::File,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    ops::Deref,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{calls::Calls, keys, until};
+
+/// An issuer and a verifier that serve, and callers for them.
+#[derive(Debug)]
+pub struct Programs {
+    /// The issuer's process.
+    pub issuer: Program,
+    /// The verifier's process.
+    pub verifier: Program,
+    calls: Calls,
+    folder: TempDir,
+}
+
+impl Deref for Programs {
+    type Target = Calls;
+
+    fn deref(&self) -> &Calls {
+        &self.calls
+    }
+}
+
+impl Programs {
+    /// Starts both over a new folder; both are ready when this returns.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        keys::copy_into(&folder.path().join("keys"), 1);
+        let issuer = Program::new("issuer", folder.path(), &[("KEYS__DIRECTORY", "keys")]);
+        let verifier_settings = [
+            ("ISSUER__ENDPOINTS", &*format!("http://{}", issuer.grpc)),
+            ("ISSUER__LOG_KEYS", "keys/log.public.pem"),
+            ("FOLLOWER__ID", "follower-a"),
+            ("SNAPSHOT__PATH", "view"),
+        ];
+        let verifier = Program::new("verifier", folder.path(), &verifier_settings);
+        let calls = Calls::new(issuer.grpc, verifier.grpc);
+        let mut programs = Self { issuer, verifier, calls, folder };
+        programs.issuer.start().await;
+        programs.verifier.start().await;
+        programs.fresh().await;
+        programs
+    }
+
+    /// A file of the folder in which both work: `issuer.redb`, `audit.jsonl`, `view`, `issuer.log`, `verifier.log`.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts the issuer again over what it left.
+    pub async fn restart_issuer(&mut self) {
+        self.issuer.start().await;
+        self.calls = Calls::new(self.issuer.grpc, self.verifier.grpc);
+    }
+
+    /// Starts the verifier again over what it left.
+    pub async fn restart_verifier(&mut self) {
+        self.verifier.start().await;
+        self.calls = Calls::new(self.issuer.grpc, self.verifier.grpc);
+    }
+}
+
+/// One program, running or not.
+#[derive(Debug)]
+pub struct Program {
+    name: &'static str,
+    folder: PathBuf,
+    settings: Vec<(String, String)>,
+    grpc: SocketAddr,
+    admin: SocketAddr,
+    child: Option<Child>,
+}
+
+impl Program {
+    fn new(name: &'static str, folder: &Path, settings: &[(&str, &str)]) -> Self {
+        let (grpc, admin) = (free_address(), free_address());
+        let prefix = name.to_uppercase();
+        let addresses = [("GRPC__LISTEN", &*grpc.to_string()), ("ADMIN__LISTEN", &*admin.to_string())];
+        let all = [("GRPC__INSECURE_LOOPBACK", "true"), ("LOG__LEVEL", "trace")];
+        let settings = addresses.iter().chain(&all).chain(settings);
+        let settings =
+            settings.map(|(key, value)| (format!("{prefix}_{key}"), (*value).to_owned())).collect();
+        Self { name, folder: folder.to_owned(), settings, grpc, admin, child: None }
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(&mut self) {
+        self.spawn();
+        until("the program is ready", async || ready(self.admin).await.then_some(())).await;
+    }
+
+    /// Starts it and waits for nothing.
+    pub fn spawn(&mut self) {
+        let log = || File::options().append(true).create(true).open(self.log()).unwrap();
+        let mut command = Command::new(built().join(self.name));
+        command.env_clear().envs(self.settings.iter().cloned()).current_dir(&self.folder);
+        command.stdin(Stdio::null()).stdout(log()).stderr(log());
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    /// Where its output goes.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join(format!("{}.log", self.name))
+    }
+
+    /// SIGKILL: it can do nothing about it.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM; whether it ended with success.
+    pub async fn terminate(&mut self) -> bool {
+        let Some(child) = &mut self.child else { return false };
+        kill_process(Pid::from_child(child), Signal::TERM).unwrap();
+        // Not blocking: the callers' connections have to hear of it too.
+        until("the program ends", async || child.try_wait().unwrap()).await.success()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Nobody listens there at the moment.
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+/// Whether `/readyz` says 200.
+async fn ready(admin: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(admin).await else { return false };
+    let asked =
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+    let mut answer = Vec::new();
+    asked.is_ok() && stream.read_to_end(&mut answer).await.is_ok() && answer.starts_with(b"HTTP/1.1 200")
+}
+
+/// The folder of the programs, which are built if they are not up to date.
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let tests = std::env::current_exe().unwrap();
+        let programs = tests.parent().unwrap().parent().unwrap();
+        let profile = match programs.file_name().unwrap().to_str().unwrap() {
+            "debug" => "dev",
+            named => named,
+        };
+        let mut command = Command::new(env!("CARGO"));
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+        // What cargo told this test about itself is not for the build.
+        for (name, _) in std::env::vars_os() {
+            let told = name.to_string_lossy();
+            let about_us = told.starts_with("CARGO_PKG") || told.starts_with("CARGO_BIN");
+            if about_us || told == "CARGO_MANIFEST_DIR" || told == "CARGO_MANIFEST_PATH" {
+                command.env_remove(&name);
+            }
+        }
+        command.args(["build", "--quiet", "--workspace", "--bins", "--profile", profile, "--target-dir"]);
+        let built = command.arg(programs.parent().unwrap()).status().unwrap();
+        assert!(built.success(), "the programs do not build");
+        programs.to_owned()
+    })
+}
