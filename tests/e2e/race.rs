@@ -148,7 +148,7 @@ async fn round(pair: &Pair, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_accepted_after_a_race_was_permitted_ever_since() {
+async fn issuing_while_permissions_go_leaves_no_live_token_without_one() {
     let pair = Pair::start().await;
     pair.create(orders::reversible("second")).await.unwrap();
     for seed in 1..=4 {
