@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod errors;
+mod feed;
 mod freshness;
 mod idempotency;
 mod race;

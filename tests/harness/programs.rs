@@ -102,7 +102,11 @@ impl Program {
     /// Starts it and waits until it is ready.
     pub async fn start(&mut self) {
         self.spawn();
-        until("the program is ready", async || ready(self.admin).await.then_some(())).await;
+        until("the program is ready", async || {
+            let ready = page(self.admin, "/readyz").await?.starts_with("HTTP/1.1 200");
+            ready.then_some(())
+        })
+        .await;
     }
 
     /// Starts it and waits for nothing.
@@ -112,6 +116,11 @@ impl Program {
         command.env_clear().envs(self.settings.iter().cloned()).current_dir(&self.folder);
         command.stdin(Stdio::null()).stdout(log()).stderr(log());
         self.child = Some(command.spawn().unwrap());
+    }
+
+    /// What its admin port answers, with its headers.
+    pub async fn page(&self, path: &str) -> String {
+        page(self.admin, path).await.unwrap()
     }
 
     /// Where its output goes.
@@ -151,13 +160,14 @@ fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
-/// Whether `/readyz` says 200.
-async fn ready(admin: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect(admin).await else { return false };
-    let asked =
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
-    let mut answer = Vec::new();
-    asked.is_ok() && stream.read_to_end(&mut answer).await.is_ok() && answer.starts_with(b"HTTP/1.1 200")
+/// What the admin port answers, with its headers; nothing when nobody listens.
+async fn page(admin: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(admin).await.ok()?;
+    let asked = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(asked.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
 }
 
 /// The folder of the programs, which are built if they are not up to date.
