@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use common::{
-    proto::v1::{self as pb, Cursor, TokenType, verify_token_response::Verdict},
+    proto::v1::{self as pb, Cursor, TokenType, revoke_request::Selector, verify_token_response::Verdict},
     revocation::lease::BootId,
     timestamp::Timestamp,
 };
@@ -95,6 +95,21 @@ async fn a_verifier_that_restarts_goes_on_within_its_limits() {
     assert_eq!(decided(&pair, &tokens).await, [false, true, true]);
     pair.verifier_clock.advance(60 * SECOND);
     assert_eq!(decided(&pair, &tokens).await, [false, false, true]);
+}
+
+/// Failure: a token accepted that `AwaitVisibility` called refused everywhere.
+#[tokio::test]
+async fn a_verifier_that_said_goodbye_accepts_nothing_until_an_issuer_answers_again() {
+    let mut pair = Pair::start().await;
+    let tokens = one_of_each(&pair).await;
+    pair.beat().await;
+    pair.end_verifier().await;
+    let revoked = pair.revoke(Selector::Everything(pb::EverythingSelector::default())).await.unwrap();
+    let seen = pair.await_visibility(revoked.cursor.unwrap(), Duration::ZERO).await.unwrap();
+    assert_eq!((seen.reached, seen.followers), (true, 0), "nobody is running any more");
+    pair.kill_issuer();
+    pair.start_verifier(BOOT).await.unwrap();
+    assert_eq!(decided(&pair, &tokens).await, [false; 3]);
 }
 
 #[tokio::test]

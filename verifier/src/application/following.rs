@@ -11,7 +11,10 @@ use std::{
 
 use common::clock::Clock;
 use tokio::{
-    sync::mpsc::{self, UnboundedReceiver},
+    sync::{
+        mpsc::{self, UnboundedReceiver},
+        oneshot,
+    },
     task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
@@ -110,7 +113,11 @@ impl Following {
                 stays = tokio::select! {
                     biased;
                     () = &mut shutdown => {
-                        feed.goodbye().await;
+                        if self.relinquished().await {
+                            feed.goodbye().await;
+                        } else {
+                            tracing::warn!("the lease could not be given up, so no goodbye is said");
+                        }
                         return;
                     }
                     // Before what the issuer says, so that a flood of it delays no probe.
@@ -131,6 +138,13 @@ impl Following {
             self.offers = None;
             self.handle(Input::Disconnected, None::<&mut I::Feed>).unwrap_or(());
         }
+    }
+
+    /// Whether nobody can go on from this verifier's lease: after a goodbye the issuer waits for it no more.
+    async fn relinquished(&self) -> bool {
+        let Some(keeper) = &self.keeper else { return true };
+        let (done, answer) = oneshot::channel();
+        keeper.send(Work::Relinquish(done)).is_ok() && answer.await.unwrap_or(false)
     }
 
     fn report(&mut self, report: Report, feed: Option<&mut impl Feed>) -> Result<(), Leave> {

@@ -139,6 +139,12 @@ pub trait Book: Send + 'static {
     /// As [`Book::append`].
     fn lease(&mut self, record: LeaseRecord) -> io::Result<()>;
 
+    /// Forgets the lease: whoever is told goodbye counts on nobody going on from this file. On the disk when this returns.
+    ///
+    /// # Errors
+    /// The lease may still stand, so no goodbye may be said.
+    fn relinquish(&mut self) -> io::Result<()>;
+
     /// Rewrites the file without the entries that `log` has trimmed away, if that is worth it. Says whether it was.
     ///
     /// # Errors

@@ -14,7 +14,10 @@ use common::{
     clock::{BootInstant, Clock},
     revocation::cursor::Cursor,
 };
-use tokio::sync::mpsc::{Sender, UnboundedSender};
+use tokio::sync::{
+    mpsc::{Sender, UnboundedSender},
+    oneshot,
+};
 
 use crate::domain::{
     feed::{Book, Offer},
@@ -30,6 +33,8 @@ pub(super) enum Work {
         after: u64,
         to: Sender<Offer>,
     },
+    /// Write what is owed and forget the lease; answers whether both are on the disk.
+    Relinquish(oneshot::Sender<bool>),
 }
 
 /// What became of it.
@@ -65,6 +70,11 @@ impl<B: Book> Keeper<B> {
                     if let Err(error) = self.offer(after, &to) {
                         tracing::warn!(%error, "the offer was not made in full");
                     }
+                }
+                Ok(Work::Relinquish(done)) => {
+                    self.write();
+                    let forgotten = self.owed.is_empty() && self.book.relinquish().is_ok();
+                    done.send(forgotten).ok();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -181,6 +191,9 @@ mod tests {
             self.write()
         }
         fn lease(&mut self, _: LeaseRecord) -> io::Result<()> {
+            self.write()
+        }
+        fn relinquish(&mut self) -> io::Result<()> {
             self.write()
         }
         fn compact(&mut self, _: &Log) -> io::Result<bool> {
