@@ -115,7 +115,7 @@ pub async fn open_over(
     let restored = restore(&*store, &trail, loaded, recovered.chain, force, now.wall, new_epoch).await?;
     let followers = Arc::new(Followers::restored(restored.followers, now.boot));
     if restored.lost.is_some() || restored.mended {
-        followers.lost(now.boot);
+        followers.lost(now.boot, restored.policy.limits.longest_staleness());
     }
     let announcer = Announcer {
         issuer: settings.issuer.clone(),

@@ -78,8 +78,8 @@ impl Followers {
     }
 
     /// See [`Register::lost`].
-    pub fn lost(&self, now: BootInstant) {
-        self.state().register.lost(now);
+    pub fn lost(&self, now: BootInstant, longest: Duration) {
+        self.state().register.lost(now, longest);
     }
 
     /// The log, which ended at `after`, reached `end` by entries that can hit the types of `hits`, and `publish` tells the

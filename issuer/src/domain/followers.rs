@@ -111,9 +111,10 @@ impl Register {
         out
     }
 
-    /// Entries were lost: nothing is called visible until the longest limit has passed.
-    pub fn lost(&mut self, now: BootInstant) {
-        let longest = self.rows.values().map(longest).max().unwrap_or_default();
+    /// Entries were lost: nothing is called visible until the longest limit has passed. Rows may be lost with them, so
+    /// `longest` is what any verifier may apply, known here or not.
+    pub fn lost(&mut self, now: BootInstant, longest: Duration) {
+        let longest = self.rows.values().map(self::longest).fold(longest, Ord::max);
         self.blind_until = self.blind_until.max(now.plus(longest));
     }
 
@@ -123,8 +124,13 @@ impl Register {
     /// started before the entry was appended has run out (`docs/adr/0005`).
     pub fn visibility(&self, cursor: Cursor, hits: PerType<bool>, now: BootInstant) -> Visibility {
         let appended = self.timeline.at(cursor);
-        let mut visibility =
-            Visibility { followers: self.rows.len(), waiting_for: Vec::new(), next_change: None };
+        let blind = now < self.blind_until;
+        let mut visibility = Visibility {
+            followers: self.rows.len(),
+            waiting_for: Vec::new(),
+            blind,
+            next_change: blind.then_some(self.blind_until),
+        };
         for (follower, state) in &self.rows {
             let lease_end = appended.plus(longest_of(&state.limits, hits));
             let sees = state.acknowledged >= cursor || now > lease_end;
@@ -151,6 +157,8 @@ pub struct Visibility {
     pub followers: usize,
     /// The ids of those that may still accept what the entry revoked, in order.
     pub waiting_for: Vec<String>,
+    /// Entries were lost a short while ago: verifiers may be running that nobody here knows of.
+    pub blind: bool,
     /// When the first of them can change without a word from it. `None` when none is waited for.
     pub next_change: Option<BootInstant>,
 }
@@ -158,7 +166,7 @@ pub struct Visibility {
 impl Visibility {
     /// No verification that starts later accepts what the entry revoked.
     pub const fn reached(&self) -> bool {
-        self.waiting_for.is_empty()
+        !self.blind && self.waiting_for.is_empty()
     }
 
     /// How many verifiers see the entry.

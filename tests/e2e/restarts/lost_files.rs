@@ -143,3 +143,40 @@ async fn with_store_and_audit_gone_the_verifier_accepts_nothing_that_it_refused(
     .await;
     assert_eq!(pair.refused(&stand.revoked).await, RefusalReason::Revoked);
 }
+
+#[tokio::test]
+async fn with_older_copies_of_both_the_verifiers_file_mends_the_log() {
+    let mut pair = Pair::start().await;
+    pair.create(orders::reversible("early")).await.unwrap();
+    pair.end_issuer().await;
+    for file in [STORE, AUDIT] {
+        fs::copy(pair.path(file), pair.path(&format!("older-{file}"))).unwrap();
+    }
+    pair.start_issuer().await.unwrap();
+    let stand = stand(&pair).await;
+    pair.end_issuer().await;
+    for file in [STORE, AUDIT] {
+        fs::copy(pair.path(&format!("older-{file}")), pair.path(file)).unwrap();
+    }
+    pair.start_issuer().await.unwrap();
+    moved_to(&pair, stand.cursor.epoch + 1).await;
+    assert_eq!(pair.refused(&stand.revoked).await, RefusalReason::Revoked);
+    pair.accepted(&stand.spared).await;
+    let new = pair.token(orders::pseudonymise("early", OWNER)).await;
+    pair.accepted(&new).await;
+}
+
+#[tokio::test]
+async fn after_a_loss_nothing_is_called_visible_until_the_longest_limit_has_passed() {
+    let mut pair = Pair::start().await;
+    let stand = stand(&pair).await;
+    pair.end_issuer().await;
+    fs::remove_file(pair.path(STORE)).unwrap();
+    pair.start_issuer().await.unwrap();
+    moved_to(&pair, 2).await;
+    let reached = async || pair.await_visibility(stand.cursor, Duration::ZERO).await.unwrap().reached;
+    assert!(!reached().await, "the register of verifiers was lost too");
+    pair.advance(Duration::from_mins(15) + Duration::from_secs(1));
+    pair.fresh().await;
+    assert!(reached().await);
+}

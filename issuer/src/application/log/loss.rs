@@ -22,7 +22,8 @@ impl Writer {
             tracing::error!(
                 "a verifier holds entries of the revocation log that this issuer has lost: issuing is stopped"
             );
-            self.parts.followers.lost(self.parts.clock.now().boot);
+            let longest = self.parts.policy.load().limits.longest_staleness();
+            self.parts.followers.lost(self.parts.clock.now().boot, longest);
             self.publish(Published { lost: true, ..before });
         }
     }
@@ -51,7 +52,8 @@ impl Writer {
             "a verifier's offer filled the log; a new epoch holds all of it"
         );
         self.highest = Cursor::ZERO;
-        self.parts.followers.lost(self.parts.clock.now().boot);
+        let longest = self.parts.policy.load().limits.longest_staleness();
+        self.parts.followers.lost(self.parts.clock.now().boot, longest);
         let mut versions = Arc::clone(&before.versions);
         note_versions(&mut versions, chain.entries());
         let base = log.base();

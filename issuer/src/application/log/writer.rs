@@ -212,7 +212,8 @@ impl Writer {
             Appended::ProjectChanged => return Err(AppendError::ProjectChanged),
             Appended::EndedElsewhere(_) => {
                 tracing::error!("the store's revocation log is not the one in memory: entries were lost");
-                self.parts.followers.lost(self.parts.clock.now().boot);
+                let longest = self.parts.policy.load().limits.longest_staleness();
+                self.parts.followers.lost(self.parts.clock.now().boot, longest);
                 self.publish(Published { lost: true, ..before.clone() });
                 return Err(AppendError::Lost);
             }

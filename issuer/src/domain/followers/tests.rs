@@ -109,7 +109,7 @@ fn after_a_loss_nothing_is_called_visible_for_the_longest_limit() {
     register.join(follower(1), LIMITS, at(0));
     register.appended(cursor(1), at(1));
     register.acknowledge(&follower(1), cursor(1));
-    register.lost(at(2));
+    register.lost(at(2), Duration::ZERO);
     assert!(!register.visibility(cursor(1), ALL, at(901)).reached());
     assert!(register.visibility(cursor(1), ALL, at(902)).reached());
 }
