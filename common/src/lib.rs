@@ -1,8 +1,10 @@
-//! What issuer and verifier agree on. No store; outside `runtime` no async, no sockets, no ambient time.
+//! What issuer and verifier agree on. No store; outside `runtime` and `guard` no async, no sockets, no ambient time.
 
 pub mod clock;
 pub mod convert;
 pub mod encoding;
+#[cfg(feature = "guard")]
+pub mod guard;
 pub mod jws;
 pub mod key_id;
 pub mod keys;

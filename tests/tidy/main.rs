@@ -28,7 +28,7 @@ fn the_domain_knows_no_transport_and_no_store() {
         }
     }
     for (path, text) in rust_files("common/src") {
-        let rooms = ["proto.rs", "convert", "runtime"];
+        let rooms = ["proto.rs", "convert", "runtime", "guard"];
         if !path.components().any(|part| rooms.iter().any(|room| part.as_os_str() == *room)) {
             let found = FOREIGN.into_iter().chain(["crate::proto"]).find(|foreign| text.contains(foreign));
             assert_eq!(found, None, "{} reaches for it", path.display());

@@ -117,6 +117,43 @@ pub async fn start(
     Ok(Running { bound, shutdown, answered, tasks: [telling, following] })
 }
 
+/// Begins to follow, and listens nowhere: a verifier inside a component's own program. What the settings say of
+/// listeners and logs is the component's to do. Call it inside a tokio runtime; it follows until `shutdown` begins.
+///
+/// # Errors
+/// [`RunError`].
+pub fn embed(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    boot: BootId,
+    shutdown: Shutdown,
+) -> Result<Embedded, RunError> {
+    let shared = Arc::new(SharedView::new(View::empty()));
+    let alarms = Arc::new(Alarms::default());
+    let (config, issuers) = following(settings, &*clock, boot, &alarms)?;
+    let verifier = Arc::new(Verifier::new(
+        Arc::clone(&shared),
+        settings.policy.clone(),
+        VerifiedTokens::new(CACHE_BYTES),
+        Arc::clone(&clock),
+        settings.limits,
+    ));
+    let ended = async move { shutdown.begun().await };
+    let following = tokio::spawn(follow(config, issuers, shared, clock, Arc::clone(&alarms), ended));
+    Ok(Embedded { verifier, alarms, following })
+}
+
+/// A verifier without listeners.
+#[derive(Debug)]
+pub struct Embedded {
+    /// To ask.
+    pub verifier: Arc<Verifier>,
+    /// What stands in its way; for the component's own health.
+    pub alarms: Arc<Alarms>,
+    /// Ends after the goodbye to the issuers.
+    pub following: JoinHandle<()>,
+}
+
 /// A verifier that follows, and whose callers wait in line.
 pub struct Running {
     bound: Bound,

@@ -77,16 +77,21 @@ pub fn read_configuration(
         Some(Wire::NotReversible(_)) => Some(Method::NotReversible),
         None => None,
     };
-    let treatment = match given.treatment() {
+    let treatment = read_treatment(given.treatment(), violations);
+    let output_format = read_output_format(given.output_format, violations);
+    Some(ProjectConfiguration { method: method?, treatment: treatment?, output_format: output_format? })
+}
+
+/// From the wire: zero and what this version does not know are refused.
+pub fn read_treatment(given: pb::Treatment, violations: &mut Violations) -> Option<Treatment> {
+    match given {
         pb::Treatment::AlwaysDifferent => Some(Treatment::AlwaysDifferent),
         pb::Treatment::AlwaysSame => Some(Treatment::AlwaysSame),
         pb::Treatment::Unspecified => {
             violations.add("configuration.treatment", "must be ALWAYS_DIFFERENT or ALWAYS_SAME");
             None
         }
-    };
-    let output_format = read_output_format(given.output_format, violations);
-    Some(ProjectConfiguration { method: method?, treatment: treatment?, output_format: output_format? })
+    }
 }
 
 /// From the wire: each organisation once, never the owner; in the order of their ids.
@@ -137,7 +142,11 @@ fn read_retention(
     Some(Method::Reversible { retention, retention_end })
 }
 
-fn read_output_format(given: Option<pb::OutputFormat>, violations: &mut Violations) -> Option<OutputFormat> {
+/// From the wire: an alphabet, and a length that fits it.
+pub fn read_output_format(
+    given: Option<pb::OutputFormat>,
+    violations: &mut Violations,
+) -> Option<OutputFormat> {
     let given = violations.required("configuration.output_format", given)?;
     let alphabet = match given.alphabet() {
         pb::Alphabet::Alphanumeric => Alphabet::Alphanumeric,

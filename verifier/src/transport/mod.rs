@@ -3,6 +3,8 @@
 mod convert;
 pub mod grpc;
 pub mod health;
+#[cfg(feature = "guard")]
+mod judge;
 pub mod methods;
 pub mod metrics;
 mod status;

@@ -18,7 +18,7 @@ pub(super) fn undecided(why: Undecided) -> Status {
 }
 
 /// One heartbeat: after it the view is a younger one.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,168 @@
+//! Claims about calling verifiers: over a real socket, to verifiers that answer as they are told.
+
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::{Request, Response};
+
+use super::*;
+use crate::proto::v1::{self as pb, verifier_service_server as server, verify_token_response::Verdict};
+
+type Answer = Result<Verdict, Status>;
+
+/// A verifier that says the same each time, and counts.
+#[derive(Clone)]
+struct Fake(Answer, Arc<AtomicUsize>);
+
+#[tonic::async_trait]
+impl server::VerifierService for Fake {
+    async fn verify_token(
+        &self,
+        _request: Request<pb::VerifyTokenRequest>,
+    ) -> Result<Response<pb::VerifyTokenResponse>, Status> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        let verdict = Some(self.0.clone()?);
+        Ok(Response::new(pb::VerifyTokenResponse { verdict, view: None }))
+    }
+
+    async fn verify_tokens(
+        &self,
+        _request: Request<pb::VerifyTokensRequest>,
+    ) -> Result<Response<pb::VerifyTokensResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get_trust_view(
+        &self,
+        _request: Request<pb::GetTrustViewRequest>,
+    ) -> Result<Response<pb::GetTrustViewResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+fn accepted() -> Verdict {
+    let seconds = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    Verdict::Accepted(pb::AcceptedToken {
+        token_id: TokenId::from_bytes([7; 16]).to_string(),
+        token_type: pb::TokenType::Secondary.into(),
+        organisation_id: OrganisationId::from_bytes([1; 16]).to_string(),
+        project: Some(pb::AcceptedProject {
+            project_id: "study".to_owned(),
+            configuration: Some(pb::ProjectConfiguration {
+                method: Some(pb::project_configuration::Method::Reversible(pb::Reversible {
+                    retention: None,
+                    retention_end: seconds(90),
+                })),
+                treatment: pb::Treatment::AlwaysSame.into(),
+                output_format: Some(pb::OutputFormat { alphabet: pb::Alphabet::Uuid.into(), length: 36 }),
+            }),
+        }),
+        source: Some(pb::Source {
+            project_id: "other".to_owned(),
+            organisation_id: OrganisationId::from_bytes([2; 16]).to_string(),
+        }),
+        usable_until: seconds(60),
+        ..pb::AcceptedToken::default()
+    })
+}
+
+/// Serves each answer on a socket of its own, and asks all of them, `times` over.
+async fn judged(answers: Vec<Answer>, times: usize) -> (Vec<Result<Admission, NotAdmitted>>, Vec<usize>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut endpoints, mut counts, mut serving) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, answer) in answers.into_iter().enumerate() {
+        let path = folder.path().join(index.to_string());
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let count = Arc::new(AtomicUsize::new(0));
+        let service = server::VerifierServiceServer::new(Fake(answer, Arc::clone(&count)));
+        let routes = tonic::transport::Server::builder().add_service(service);
+        serving.push(tokio::spawn(routes.serve_with_incoming(UnixListenerStream::new(listener))));
+        endpoints.push(format!("unix:{}", path.display()));
+        counts.push(count);
+    }
+    // One that is not there.
+    endpoints.push(format!("unix:{}", folder.path().join("none").display()));
+    let names: Vec<_> = endpoints.iter().map(String::as_str).collect();
+    let patience =
+        Patience { attempt: Duration::from_secs(10), total: Duration::from_secs(60), connections: 2 };
+    let verifiers = Verifiers::connect(&names, patience).unwrap();
+    let mut results = Vec::new();
+    for _ in 0..times {
+        let shown = Shown { token: "a.b.c", accepted_types: &[TokenType::Secondary], holder: None };
+        results.push(verifiers.judge(shown).await);
+    }
+    for task in serving {
+        task.abort();
+    }
+    (results, counts.iter().map(|count| count.load(Ordering::SeqCst)).collect())
+}
+
+#[tokio::test]
+async fn an_answer_is_read_whole_into_our_own_types() {
+    let (results, _) = judged(vec![Ok(accepted())], 1).await;
+    let source =
+        Source { project: "other".parse().unwrap(), organisation: OrganisationId::from_bytes([2; 16]) };
+    let retention_end = Timestamp::from_seconds(90).unwrap();
+    let mut expected = admission(TokenType::Secondary);
+    expected.configuration.method = TokenMethod::Reversible { retention_end };
+    expected.source = Some(source);
+    expected.usable_until = Timestamp::from_seconds(60).unwrap();
+    assert_eq!(results, [Ok(expected)]);
+}
+
+#[tokio::test]
+async fn what_is_unavailable_is_asked_for_elsewhere() {
+    let stale = Err(Status::unavailable("stale"));
+    let (results, counts) = judged(vec![stale, Ok(accepted())], 6).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(counts[1], 6);
+}
+
+#[tokio::test]
+async fn a_refusal_is_an_answer_and_is_not_asked_for_again() {
+    let refused = Verdict::Refused(pb::RefusedToken::default());
+    let (results, counts) = judged(vec![Ok(refused.clone()), Ok(refused)], 6).await;
+    assert_eq!(results, [const { Err(NotAdmitted::Refused) }; 6]);
+    assert_eq!(counts.iter().sum::<usize>(), 6);
+}
+
+#[tokio::test]
+async fn nobody_there_no_role_and_an_answer_that_cannot_be_read_are_not_knowing() {
+    let Verdict::Accepted(whole) = accepted() else { panic!() };
+    let spoilt = |change: fn(&mut pb::AcceptedToken)| {
+        let mut token = whole.clone();
+        change(&mut token);
+        vec![Ok(Verdict::Accepted(token))]
+    };
+    let retry = Duration::from_secs(9);
+    let later = crate::runtime::status::unavailable("REVOCATIONS_STALE", "", retry);
+    for (answers, retry_after) in [
+        (vec![], RETRY),
+        (vec![Err(Status::permission_denied(""))], RETRY),
+        (vec![Ok(Verdict::Undecided(pb::UndecidedToken::default()))], RETRY),
+        (spoilt(|token| token.project = None), RETRY),
+        (spoilt(|token| token.usable_until = None), RETRY),
+        (spoilt(|token| token.token_type = 9), RETRY),
+    ] {
+        let (results, _) = judged(answers, 1).await;
+        assert_eq!(results, [Err(NotAdmitted::Undecided { retry_after })]);
+    }
+    // The endpoint that is not there is asked first or last: what the other said counts when it came last.
+    let (results, _) = judged(vec![Err(later)], 2).await;
+    assert!(results.contains(&Err(NotAdmitted::Undecided { retry_after: retry })), "{results:?}");
+}
+
+#[test]
+fn verifiers_are_named_by_socket_or_by_address() {
+    let none = Patience { total: Duration::ZERO, ..Patience::default() };
+    let name = &["unix:/run/verifier.sock"][..];
+    for (names, patience, expected) in [
+        (&[][..], Patience::default(), InvalidVerifiers::NoEndpoint),
+        (&["https://verifier"], Patience::default(), InvalidVerifiers::Endpoint),
+        (&["unix:relative"], Patience::default(), InvalidVerifiers::Endpoint),
+        (&["http://"], Patience::default(), InvalidVerifiers::Endpoint),
+        (name, none, InvalidVerifiers::NoPatience),
+    ] {
+        assert_eq!(Verifiers::connect(names, patience).err(), Some(expected), "{names:?}");
+    }
+}
+
+const RETRY: Duration = Duration::from_secs(1);
