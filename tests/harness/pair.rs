@@ -98,6 +98,16 @@ impl Pair {
         Self { issuer_clock, verifier_clock, issuer, verifier, issuer_address, calls, setup, folder }
     }
 
+    /// Where the issuer listens.
+    pub const fn issuer_address(&self) -> SocketAddr {
+        self.issuer_address
+    }
+
+    /// Where the verifier listens; after its end, nowhere of use.
+    pub fn verifier_address(&self) -> SocketAddr {
+        self.verifier.as_ref().map_or(self.issuer_address, |side| side.address)
+    }
+
     /// Turns both clocks forward.
     pub fn advance(&self, span: Duration) {
         self.issuer_clock.advance(span);
@@ -177,8 +187,7 @@ impl Pair {
 
     /// Connections of before may be broken without knowing it yet.
     fn call_anew(&mut self) {
-        let verifier = self.verifier.as_ref().map_or(self.issuer_address, |side| side.address);
-        self.calls = Calls::new(self.issuer_address, verifier);
+        self.calls = Calls::new(self.issuer_address, self.verifier_address());
     }
 }
 

@@ -82,7 +82,7 @@ async fn judged(answers: Vec<Answer>, times: usize) -> (Vec<Result<Admission, No
     endpoints.push(format!("unix:{}", folder.path().join("none").display()));
     let names: Vec<_> = endpoints.iter().map(String::as_str).collect();
     let patience =
-        Patience { attempt: Duration::from_secs(10), total: Duration::from_secs(60), connections: 2 };
+        Patience { attempt: Duration::from_secs(10), total: Duration::from_mins(1), connections: 2 };
     let verifiers = Verifiers::connect(&names, patience).unwrap();
     let mut results = Vec::new();
     for _ in 0..times {

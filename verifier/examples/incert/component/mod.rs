@@ -29,9 +29,12 @@ use http::{
     header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
-use self::{body::Shape, layer::Layer};
+use self::body::Shape;
 
-pub(crate) use self::vault::{Vault, VaultError};
+pub(crate) use self::{
+    layer::Layer,
+    vault::{Vault, VaultError},
+};
 
 /// Both endpoints. `judge` decides about tokens, `vault` holds the data.
 pub(crate) fn routes<J: Judge>(judge: &Arc<J>, vault: Arc<Vault>, clock: Arc<dyn Clock>) -> Router {
