@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use common::{
     jws::Algorithm,
     runtime::{
-        service_settings::{Defaults, ServiceSettings},
+        service_settings::{Defaults, ServiceSettings, holder_required},
         settings_file::{Mistakes, SettingsFile},
     },
     token::{
@@ -28,6 +28,8 @@ pub struct Settings {
     pub audience: String,
     /// What tokens are signed with. Default `PS256`.
     pub algorithm: Algorithm,
+    /// The types whose tokens must be bound to a holder's certificate. Default none.
+    pub holder_required: PerType<bool>,
     /// The embedded store's file. Default `issuer.redb`.
     pub store: PathBuf,
     /// Where the keys are. Default `keys`.
@@ -57,6 +59,7 @@ impl Settings {
         let audience = claim(file_ref, "token.audience", "incert");
         let algorithms = [("PS256", Algorithm::Ps256), ("RS256", Algorithm::Rs256)];
         let algorithm = file_ref.choice_or("token.algorithm", Algorithm::Ps256, &algorithms);
+        let holder_required = holder_required(file_ref);
         file_ref.choice_or("store.kind", (), &[("embedded", ())]);
         let store = file_ref.optional_path("store.path").unwrap_or_else(|| "issuer.redb".into());
         let keys = file_ref.optional_path("keys.directory").unwrap_or_else(|| "keys".into());
@@ -92,6 +95,7 @@ impl Settings {
             issuer,
             audience,
             algorithm,
+            holder_required,
             store,
             keys,
             audit,

@@ -141,6 +141,7 @@ pub async fn open_over(
         name: settings.realm.clone(),
         issuer: settings.issuer.clone(),
         audience: settings.audience.clone(),
+        holder_required: settings.holder_required,
         self_check: Policy::new(settings.issuer.clone(), settings.audience.clone(), Policy::DEFAULT_LEEWAY)?,
         store,
         trail,

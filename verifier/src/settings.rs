@@ -6,8 +6,9 @@ use common::{
     jws::Algorithm,
     keys::PublicKey,
     runtime::{
-        service_settings::{Defaults, ServiceSettings},
+        service_settings::{Defaults, ServiceSettings, holder_required},
         settings_file::{Mistakes, SettingsFile},
+        tls::TlsFiles,
     },
     token::kind::{PerType, TokenType},
     trust::{InvalidLogKeys, LogKeys},
@@ -32,6 +33,8 @@ pub struct Settings {
     pub realm: String,
     /// Where issuers are, at least one.
     pub endpoints: Vec<Endpoint>,
+    /// As whom issuers are called, and whom they must be signed by; for `https://`.
+    pub issuer_tls: Option<TlsFiles>,
     /// The pinned log keys.
     pub log_keys: LogKeys,
     /// Under which name the issuers know this verifier.
@@ -53,6 +56,8 @@ impl Settings {
         let audience = file.string_or("token.audience", "incert");
         let realm = realm(&mut file);
         let endpoints = endpoints(&mut file);
+        let issuer_tls = issuer_tls(&mut file, &endpoints);
+        let holder_required = holder_required(&mut file);
         let log_keys = log_keys(&mut file);
         let follower_id = follower_id(&mut file, host);
         let snapshot = file.optional_path("snapshot.path");
@@ -60,10 +65,12 @@ impl Settings {
         file.finish()?;
         Ok(Self {
             service,
-            policy: Policy::new(issuer.clone(), audience, Policy::DEFAULT_LEEWAY)?,
+            policy: Policy::new(issuer.clone(), audience, Policy::DEFAULT_LEEWAY)?
+                .with_holder_required(holder_required),
             issuer,
             realm,
             endpoints,
+            issuer_tls,
             log_keys: LogKeys::new(log_keys)?,
             follower_id,
             snapshot,
@@ -100,7 +107,7 @@ fn endpoints(file: &mut SettingsFile) -> Vec<Endpoint> {
     let given = if given.is_empty() { vec!["http://127.0.0.1:50051".to_owned()] } else { given };
     let read: Vec<_> = given.iter().map(|text| endpoint(text)).collect();
     // Each way of being wrong is told once, however many are.
-    for wrong in [NoEndpoint::Tls, NoEndpoint::User, NoEndpoint::Form] {
+    for wrong in [NoEndpoint::User, NoEndpoint::Form] {
         if read.contains(&Err(wrong)) {
             file.refuse("issuer.endpoints", &wrong.to_string());
         }
@@ -109,9 +116,7 @@ fn endpoints(file: &mut SettingsFile) -> Vec<Endpoint> {
 }
 
 fn endpoint(text: &str) -> Result<Endpoint, NoEndpoint> {
-    if text.starts_with("https://") {
-        Err(NoEndpoint::Tls)
-    } else if text.starts_with("http://") && text.contains('@') {
+    if text.starts_with("http") && text.contains('@') {
         // Endpoints are logged: no password may stand in one.
         Err(NoEndpoint::User)
     } else {
@@ -121,11 +126,9 @@ fn endpoint(text: &str) -> Result<Endpoint, NoEndpoint> {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 enum NoEndpoint {
-    #[error("not be https://: TLS is not configured")]
-    Tls,
     #[error("not name a user")]
     User,
-    #[error("be a list of http://host:port or unix:/path")]
+    #[error("be a list of https://host:port, http://host:port or unix:/path")]
     Form,
 }
 
@@ -133,6 +136,22 @@ impl From<InvalidEndpoint> for NoEndpoint {
     fn from(_form: InvalidEndpoint) -> Self {
         Self::Form
     }
+}
+
+/// All of `issuer.{ca,certificate,key}` or nothing; all, when an endpoint needs them.
+fn issuer_tls(file: &mut SettingsFile, endpoints: &[Endpoint]) -> Option<TlsFiles> {
+    let ca = file.optional_path("issuer.ca");
+    let certificate = file.optional_path("issuer.certificate");
+    let key = file.optional_path("issuer.key");
+    let needed = endpoints.iter().any(|endpoint| matches!(endpoint, Endpoint::Https(_)));
+    let any = needed || ca.is_some() || certificate.is_some() || key.is_some();
+    for (name, given) in [("issuer.ca", &ca), ("issuer.certificate", &certificate), ("issuer.key", &key)] {
+        if any && given.is_none() {
+            file.refuse(name, "be given for https://: ca, certificate and key go together");
+        }
+    }
+    let ((ca, certificate), key) = ca.zip(certificate).zip(key)?;
+    Some(TlsFiles { certificate, key, ca, crl: None })
 }
 
 fn log_keys(file: &mut SettingsFile) -> Vec<PublicKey> {
@@ -220,6 +239,7 @@ mod tests {
                 ("LIMITS__REVERSE__STALENESS", "0s"),
                 ("REALM", "{a}"),
                 ("TOKEN__ALGORITHM", "none"),
+                ("TOKEN__HOLDER_REQUIRED", "reverse"),
                 ("TOKEN__ISSUER", ""),
             ],
         );
@@ -230,9 +250,9 @@ mod tests {
             [
                 "follower.id",
                 "grpc.listen",
-                "issuer.ca",
+                "issuer.certificate",
                 "issuer.endpoints",
-                "issuer.endpoints",
+                "issuer.key",
                 "issuer.log_keys",
                 "issuer.log_keys",
                 "issuer.log_keys",
@@ -240,6 +260,7 @@ mod tests {
                 "limits.reverse.staleness",
                 "realm",
                 "token.algorithm",
+                "token.holder_required",
                 "token.issuer",
             ],
             "{told}"
@@ -269,13 +290,14 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_a_host_and_a_port_or_a_path() {
-        for good in ["http://127.0.0.1:50051", "http://[::1]:1/", "unix:/a", "unix:///a"] {
+        for good in ["https://a.test:1", "http://127.0.0.1:50051", "http://[::1]:1/", "unix:/a", "unix:///a"]
+        {
             assert!(endpoint(good).is_ok(), "{good}");
         }
         for bad in ["", "a:1", "http://a", "http://a:1/b", "http://a:1/?q", "unix:a", "ftp://a:1"] {
             assert_eq!(endpoint(bad), Err(NoEndpoint::Form), "{bad}");
         }
-        assert_eq!(endpoint("https://a:1"), Err(NoEndpoint::Tls));
         assert_eq!(endpoint("http://user:password@a:1"), Err(NoEndpoint::User));
+        assert_eq!(endpoint("https://user:password@a:1"), Err(NoEndpoint::User));
     }
 }

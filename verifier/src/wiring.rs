@@ -12,6 +12,7 @@ use common::{
         server::{Bound, ServeError, Server},
         service_settings::ServiceSettings,
         shutdown::Shutdown,
+        tls::{ClientTls, TlsError},
     },
 };
 use tokio::task::JoinHandle;
@@ -49,6 +50,9 @@ pub enum RunError {
     /// The snapshot cannot be used.
     #[error("snapshot.path: {0}")]
     Snapshot(#[from] SnapshotError),
+    /// The files with which issuers are called.
+    #[error("issuer: {0}")]
+    IssuerTls(#[from] TlsError),
     /// No issuer is named.
     #[error(transparent)]
     NoEndpoints(#[from] NoEndpoints),
@@ -91,7 +95,12 @@ pub async fn start(
 ) -> Result<Running, RunError> {
     let shared = Arc::new(SharedView::new(View::empty()));
     let alarms = Arc::new(Alarms::default());
+    let tls = match settings.issuer_tls.clone() {
+        Some(files) => Some(Arc::new(ClientTls::open(files, Arc::clone(&clock))?)),
+        None => None,
+    };
     let (config, issuers) = following(&settings, &*clock, boot, &alarms)?;
+    let issuers = issuers.with_tls(tls.clone());
     let verifier = Arc::new(Verifier::new(
         Arc::clone(&shared),
         settings.policy,
@@ -99,7 +108,7 @@ pub async fn start(
         Arc::clone(&clock),
         settings.limits,
     ));
-    let server = server(
+    let mut server = server(
         settings.service,
         &verifier,
         &alarms,
@@ -107,6 +116,11 @@ pub async fn start(
         Arc::clone(&clock),
         shutdown.clone(),
     );
+    if let Some(tls) = &tls {
+        let (noted, written) = (Arc::clone(tls), Arc::clone(tls));
+        server.admin =
+            server.admin.clone().with_notes(move || noted.notes(), move |text| written.write(text));
+    }
     let board = server.health.clone();
     let bound = server.bind().await?;
     let telling = tokio::spawn(health::tell(verifier, board, shared.published(), shutdown.clone()));
@@ -114,7 +128,8 @@ pub async fn start(
     let last = answered.clone();
     let following =
         tokio::spawn(follow(config, issuers, shared, clock, alarms, async move { last.begun().await }));
-    Ok(Running { bound, shutdown, answered, tasks: [telling, following] })
+    let looking = tls.map(|tls| tokio::spawn(tls.keep()));
+    Ok(Running { bound, shutdown, answered, tasks: [telling, following], looking })
 }
 
 /// Begins to follow, and listens nowhere: a verifier inside a component's own program. What the settings say of
@@ -161,6 +176,8 @@ pub struct Running {
     /// Begins when the last caller was answered.
     answered: Shutdown,
     tasks: [JoinHandle<()>; 2],
+    /// Looks at the files with which issuers are called.
+    looking: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -178,6 +195,9 @@ impl Running {
         // Serving may also have failed: then nobody has begun it yet.
         self.shutdown.begin();
         self.answered.begin();
+        if let Some(looking) = self.looking {
+            looking.abort();
+        }
         for task in self.tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task ended before its time");

@@ -14,11 +14,15 @@ use super::{metrics_text::MetricsText, shutdown::Shutdown};
 type Ready = dyn Fn() -> Result<(), Vec<String>> + Send + Sync;
 type Metrics = dyn Fn(&mut MetricsText) + Send + Sync;
 
+type Notes = dyn Fn() -> Vec<String> + Send + Sync;
+
 /// What the admin port tells.
 #[derive(Clone)]
 pub struct Admin {
     ready: Arc<Ready>,
     metrics: Arc<Metrics>,
+    notes: Vec<Arc<Notes>>,
+    more_metrics: Vec<Arc<Metrics>>,
     routes: Router,
 }
 
@@ -28,7 +32,25 @@ impl Admin {
         ready: impl Fn() -> Result<(), Vec<String>> + Send + Sync + 'static,
         metrics: impl Fn(&mut MetricsText) + Send + Sync + 'static,
     ) -> Self {
-        Self { ready: Arc::new(ready), metrics: Arc::new(metrics), routes: Router::new() }
+        Self {
+            ready: Arc::new(ready),
+            metrics: Arc::new(metrics),
+            notes: Vec::new(),
+            more_metrics: Vec::new(),
+            routes: Router::new(),
+        }
+    }
+
+    /// Adds what `/readyz` says besides, ready or not, and further metrics.
+    #[must_use]
+    pub fn with_notes(
+        mut self,
+        notes: impl Fn() -> Vec<String> + Send + Sync + 'static,
+        metrics: impl Fn(&mut MetricsText) + Send + Sync + 'static,
+    ) -> Self {
+        self.notes.push(Arc::new(notes));
+        self.more_metrics.push(Arc::new(metrics));
+        self
     }
 
     /// Adds routes of the program's own.
@@ -39,20 +61,31 @@ impl Admin {
     }
 
     pub(super) fn into_router(self, shutdown: Shutdown) -> Router {
-        let Self { ready, metrics, routes } = self;
+        let Self { ready, mut metrics, notes, more_metrics, routes } = self;
+        if !more_metrics.is_empty() {
+            let own = metrics;
+            metrics = Arc::new(move |text| {
+                own(text);
+                for more in &more_metrics {
+                    more(text);
+                }
+            });
+        }
         routes
             .route("/livez", get(|| async { "ok\n" }))
-            .route("/readyz", get(move || async move { readiness(&*ready, &shutdown) }))
+            .route("/readyz", get(move || async move { readiness(&*ready, &notes, &shutdown) }))
             .route("/metrics", get(move || async move { scrape(&*metrics) }))
     }
 }
 
-fn readiness(ready: &Ready, shutdown: &Shutdown) -> (StatusCode, String) {
+fn readiness(ready: &Ready, notes: &[Arc<Notes>], shutdown: &Shutdown) -> (StatusCode, String) {
     let answer = if shutdown.is_begun() { Err(vec!["draining".to_owned()]) } else { ready() };
-    match answer {
-        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
-        Err(reasons) => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n"),
-    }
+    let (code, mut lines) = match answer {
+        Ok(()) => (StatusCode::OK, vec!["ready".to_owned()]),
+        Err(reasons) => (StatusCode::SERVICE_UNAVAILABLE, reasons),
+    };
+    lines.extend(notes.iter().flat_map(|notes| notes()));
+    (code, lines.join("\n") + "\n")
 }
 
 fn scrape(metrics: &Metrics) -> impl IntoResponse + use<> {

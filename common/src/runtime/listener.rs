@@ -20,7 +20,10 @@ use tokio::{
 use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 
-use super::caller::Caller;
+use super::{
+    caller::Caller,
+    tls::{Admission, TlsError},
+};
 
 /// Owner and group may connect, others not.
 const SOCKET_MODE: u32 = 0o660;
@@ -58,6 +61,9 @@ pub enum BindError {
         /// What the settings say.
         path: PathBuf,
     },
+    /// Certificate, key, CA or revocation list.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
 }
 
 /// Binds a TCP address.
@@ -80,7 +86,7 @@ pub(super) struct TcpConnections {
 
 impl TcpConnections {
     pub(super) fn new(listener: TcpListener, caller: Caller, most: usize) -> Self {
-        Self { listener, caller, places: Arc::new(Semaphore::new(most)), pause: Pause(None) }
+        Self { listener, caller, places: Arc::new(Semaphore::new(most)), pause: Pause::default() }
     }
 }
 
@@ -99,7 +105,8 @@ impl Stream for TcpConnections {
             let prepared = stream.set_nodelay(true);
             return Poll::Ready(Some(prepared.map(|()| Connection {
                 stream,
-                caller: *caller,
+                caller: caller.clone(),
+                admission: None,
                 _place: Some(place),
             })));
         }
@@ -146,7 +153,7 @@ impl UnixConnections {
         fs::set_permissions(&aside, fs::Permissions::from_mode(SOCKET_MODE)).map_err(failed)?;
         fs::rename(&aside, path).map_err(failed)?;
         let inode = inode(path).map_err(failed)?;
-        Ok(Self { listener, path: path.to_owned(), inode, pause: Pause(None) })
+        Ok(Self { listener, path: path.to_owned(), inode, pause: Pause::default() })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -171,15 +178,17 @@ impl Stream for UnixConnections {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Self { listener, pause, .. } = &mut *self;
         let (stream, _) = ready!(pause.poll_accept(cx, |cx| listener.poll_accept(cx)));
-        Poll::Ready(Some(Ok(Connection { stream, caller: Caller::UnixSocket, _place: None })))
+        let caller = Caller::UnixSocket;
+        Poll::Ready(Some(Ok(Connection { stream, caller, admission: None, _place: None })))
     }
 }
 
 /// Accepts again after a failure, but not at once: an error that lasts must not spin.
-struct Pause(Option<Pin<Box<Sleep>>>);
+#[derive(Default)]
+pub(super) struct Pause(Option<Pin<Box<Sleep>>>);
 
 impl Pause {
-    fn poll_accept<T>(
+    pub(super) fn poll_accept<T>(
         &mut self,
         cx: &mut Context<'_>,
         mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
@@ -210,15 +219,28 @@ fn inode(path: &Path) -> io::Result<(u64, u64)> {
 pub(super) struct Connection<S> {
     stream: S,
     caller: Caller,
+    /// What let the caller in, and must not have been withdrawn since.
+    admission: Option<Admission>,
     /// Who may open the Unix socket is trusted not to flood it.
     _place: Option<OwnedSemaphorePermit>,
+}
+
+impl<S> Connection<S> {
+    pub(super) fn admitted(
+        stream: S,
+        caller: Caller,
+        admission: Admission,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { stream, caller, admission: Some(admission), _place: Some(place) }
+    }
 }
 
 impl<S> Connected for Connection<S> {
     type ConnectInfo = Caller;
 
     fn connect_info(&self) -> Caller {
-        self.caller
+        self.caller.clone()
     }
 }
 
@@ -228,6 +250,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.admission.as_mut().is_some_and(|admission| !admission.stands()) {
+            let withdrawn = "the caller's certificate is no longer trusted";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, withdrawn)));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }

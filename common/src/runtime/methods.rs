@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -11,7 +12,8 @@ use prost::Message;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{caller::Caller, status};
+use super::{caller::Caller, rate_limit::RateLimits, status};
+use crate::clock::Clock;
 
 /// For what a caller is here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,6 +37,17 @@ pub struct Method {
     pub path: &'static str,
     /// Who may call it.
     pub role: Role,
+    /// How often each identity may.
+    pub rate: Rate,
+}
+
+/// So many calls a second, and so many at once before that counts. For each identity by itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rate {
+    /// In the long run.
+    pub per_second: u32,
+    /// At once.
+    pub burst: u32,
 }
 
 /// Every method that a program serves. What is not in it cannot be called.
@@ -70,7 +83,7 @@ impl Methods {
     /// # Errors
     ///
     /// `UNIMPLEMENTED` when there is no such method, `PERMISSION_DENIED` when the caller lacks the role.
-    fn admit(&self, path: &str, caller: Caller) -> Result<(), Status> {
+    fn admit(&self, path: &str, caller: &Caller) -> Result<(), Status> {
         let role = match self.find(path) {
             Found::Listed(index) => self.0.get(index).map(|method| method.role),
             Found::Common(_) => Some(Role::Anyone),
@@ -114,15 +127,35 @@ pub fn missing_from(table: &Methods, descriptors: &[u8], services: &[&str]) -> V
     differences
 }
 
-/// Lets a call through only if the table says so.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct MethodsLayer(pub(super) &'static Methods);
+/// Lets a call through only if the table says so: by role, then by rate.
+#[derive(Clone, Debug)]
+pub(super) struct MethodsLayer {
+    pub(super) methods: &'static Methods,
+    pub(super) limits: Arc<RateLimits>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl MethodsLayer {
+    /// # Errors
+    ///
+    /// As [`Methods::admit`]; and `RESOURCE_EXHAUSTED`, with the time after which a try is worth it.
+    fn admit(&self, path: &str, caller: &Caller) -> Result<(), Status> {
+        self.methods.admit(path, caller)?;
+        let (Found::Listed(method), Caller::Certified(_)) = (self.methods.find(path), caller) else {
+            return Ok(());
+        };
+        self.limits.take(caller, method, self.clock.now().boot).map_err(|wait| {
+            let text = "the caller calls this too often";
+            status::retry_after(Code::ResourceExhausted, "RATE_LIMITED", text, wait)
+        })
+    }
+}
 
 impl<S> Layer<S> for MethodsLayer {
     type Service = Guarded<S>;
 
     fn layer(&self, inner: S) -> Guarded<S> {
-        Guarded { inner, methods: self.0 }
+        Guarded { inner, gate: self.clone() }
     }
 }
 
@@ -130,7 +163,7 @@ impl<S> Layer<S> for MethodsLayer {
 #[derive(Clone, Debug)]
 pub(super) struct Guarded<S> {
     inner: S,
-    methods: &'static Methods,
+    gate: MethodsLayer,
 }
 
 impl<S, B> Service<Request<B>> for Guarded<S>
@@ -147,7 +180,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.methods.admit(request.uri().path(), Caller::of(request.extensions())) {
+        match self.gate.admit(request.uri().path(), &Caller::of(request.extensions())) {
             Ok(()) => Refusable::Passed(self.inner.call(request)),
             Err(status) => Refusable::refused(status),
         }
@@ -188,17 +221,18 @@ mod tests {
     use super::*;
     use crate::proto::DESCRIPTORS;
 
+    const RATE: Rate = Rate { per_second: 1, burst: 1 };
     const TABLE: Methods = Methods(&[
-        Method { path: "/ipms.token.v1.VerifierService/VerifyToken", role: Role::Component },
-        Method { path: "/ipms.token.v1.VerifierService/VerifyTokens", role: Role::Component },
-        Method { path: "/ipms.token.v1.VerifierService/GetTrustView", role: Role::Anyone },
+        Method { path: "/ipms.token.v1.VerifierService/VerifyToken", role: Role::Component, rate: RATE },
+        Method { path: "/ipms.token.v1.VerifierService/VerifyTokens", role: Role::Component, rate: RATE },
+        Method { path: "/ipms.token.v1.VerifierService/GetTrustView", role: Role::Anyone, rate: RATE },
     ]);
 
     #[test]
     fn a_caller_without_the_role_is_refused_with_the_reason() {
         let path = "/ipms.token.v1.VerifierService/VerifyToken";
-        assert!(TABLE.admit(path, Caller::UnixSocket).is_ok());
-        let refused = TABLE.admit(path, Caller::Nobody).unwrap_err();
+        assert!(TABLE.admit(path, &Caller::UnixSocket).is_ok());
+        let refused = TABLE.admit(path, &Caller::Nobody).unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied);
         assert_eq!(refused.get_details_error_info().unwrap().reason, "NO_ROLE");
     }
@@ -208,7 +242,7 @@ mod tests {
         for path in
             ["/ipms.token.v1.VerifierService/None", "/a.B/C", "/", "", "/grpc.health.v1.Healthy/Check"]
         {
-            let refused = TABLE.admit(path, Caller::Loopback).unwrap_err();
+            let refused = TABLE.admit(path, &Caller::Loopback).unwrap_err();
             assert_eq!(refused.code(), Code::Unimplemented, "{path}");
         }
     }
@@ -218,15 +252,15 @@ mod tests {
         for path in
             ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"]
         {
-            assert!(TABLE.admit(path, Caller::Nobody).is_ok(), "{path}");
+            assert!(TABLE.admit(path, &Caller::Nobody).is_ok(), "{path}");
         }
     }
 
     #[test]
     fn a_table_that_differs_from_the_descriptors_is_told() {
         const SHORT: Methods = Methods(&[
-            Method { path: "/ipms.token.v1.VerifierService/VerifyToken", role: Role::Component },
-            Method { path: "/ipms.token.v1.VerifierService/Slip", role: Role::Component },
+            Method { path: "/ipms.token.v1.VerifierService/VerifyToken", role: Role::Component, rate: RATE },
+            Method { path: "/ipms.token.v1.VerifierService/Slip", role: Role::Component, rate: RATE },
         ]);
         let services = ["ipms.token.v1.VerifierService"];
         assert_eq!(missing_from(&TABLE, DESCRIPTORS, &services), [""; 0]);

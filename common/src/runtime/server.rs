@@ -14,9 +14,11 @@ use super::{
     methods::{Methods, MethodsLayer},
     overload::OverloadLayer,
     panic_guard::PanicGuardLayer,
+    rate_limit::RateLimits,
     rpc_log::{RpcCounts, RpcLogLayer},
     service_settings::ServiceSettings,
     shutdown::Shutdown,
+    tls::{HandshakeCounts, Purpose, ServerTls, TlsConnections},
 };
 use crate::{clock::Clock, proto::DESCRIPTORS};
 
@@ -26,6 +28,8 @@ pub const MAX_MESSAGE: usize = 1024 * 1024;
 const MAX_CALLS: usize = 4_096;
 /// The most TCP connections for gRPC.
 const MAX_CONNECTIONS: usize = 8_192;
+/// The most TLS connections for probes and metrics.
+const MAX_ADMIN: usize = 256;
 /// The most connections for health alone: that port may be open to a whole network.
 const MAX_PROBES: usize = 64;
 const MAX_STREAMS: u32 = 1_024;
@@ -63,7 +67,8 @@ impl Server {
     /// # Errors
     ///
     /// One of them cannot be had.
-    pub async fn bind(self) -> Result<Bound, BindError> {
+    pub async fn bind(mut self) -> Result<Bound, BindError> {
+        let tls = self.tls()?;
         let Self { settings, .. } = &self;
         let grpc = bind_tcp(settings.grpc_listen).await?;
         let admin = bind_tcp(settings.admin_listen).await?;
@@ -75,13 +80,35 @@ impl Server {
             Some(path) => Some(UnixConnections::bind(path).await?),
             None => None,
         };
-        Ok(Bound { server: self, grpc, unix, admin, health })
+        Ok(Bound { server: self, tls, grpc, unix, admin, health })
     }
+
+    /// Reads the files, and has the admin port tell of them.
+    fn tls(&mut self) -> Result<Option<Tls>, BindError> {
+        let Some(files) = self.settings.tls.clone() else { return Ok(None) };
+        let files = Arc::new(ServerTls::open(files, Arc::clone(&self.clock))?);
+        let handshakes = Arc::new(HandshakeCounts::default());
+        let (noted, written, counted) = (Arc::clone(&files), Arc::clone(&files), Arc::clone(&handshakes));
+        self.admin = self.admin.clone().with_notes(
+            move || noted.notes(),
+            move |text| {
+                written.write(text);
+                counted.write(text);
+            },
+        );
+        Ok(Some(Tls { files, handshakes }))
+    }
+}
+
+struct Tls {
+    files: Arc<ServerTls>,
+    handshakes: Arc<HandshakeCounts>,
 }
 
 /// A server whose callers already wait in line.
 pub struct Bound {
     server: Server,
+    tls: Option<Tls>,
     grpc: TcpListener,
     unix: Option<UnixConnections>,
     admin: TcpListener,
@@ -94,7 +121,7 @@ pub enum ServeError {
     /// gRPC.
     #[error("gRPC: {0}")]
     Grpc(#[from] transport::Error),
-    /// The admin port.
+    /// The admin port, or the address of a listener.
     #[error("admin port: {0}")]
     Admin(#[from] io::Error),
     /// The descriptor set that the build made cannot be read.
@@ -130,6 +157,11 @@ impl Bound {
         self.health.as_ref().map(TcpListener::local_addr).transpose()
     }
 
+    /// The files behind TLS, if there is TLS.
+    pub fn tls(&self) -> Option<&Arc<ServerTls>> {
+        self.tls.as_ref().map(|tls| &tls.files)
+    }
+
     /// The Unix socket, if there is one.
     pub fn unix_socket(&self) -> Option<&Path> {
         self.unix.as_ref().map(UnixConnections::path)
@@ -142,27 +174,41 @@ impl Bound {
     ///
     /// A listener gave up.
     pub async fn serve(self) -> Result<(), ServeError> {
-        let Self { server, grpc, unix, admin, health: health_listener } = self;
+        let Self { server, tls, grpc, unix, admin, health: health_listener } = self;
         let Server { grpc: routes, methods, settings, health, admin: told, shutdown, counts, clock } = server;
         let routes = with_reflection(routes.add_service(health.service()))?.prepare();
+        let limits = Arc::new(RateLimits::new(methods, &settings.callers));
         let layers = ServiceBuilder::new()
-            .layer(RpcLogLayer { counts, clock })
+            .layer(RpcLogLayer { counts, clock: Arc::clone(&clock) })
             .layer(PanicGuardLayer)
-            .layer(MethodsLayer(methods))
+            .layer(MethodsLayer { methods, limits, clock })
             .layer(OverloadLayer::new(MAX_CALLS))
             .into_inner();
         let builder = http2().layer(layers);
         let caller = if settings.insecure_loopback { Caller::Loopback } else { Caller::Nobody };
         let over = Shutdown::manual();
 
-        let tcp = builder.clone().serve_with_incoming_shutdown(
-            routes.clone(),
-            TcpConnections::new(grpc, caller, MAX_CONNECTIONS),
-            shutdown.begun(),
-        );
+        let tls = tls.as_ref();
+        let tcp = {
+            let (builder, routes) = (builder.clone(), routes.clone());
+            async {
+                let begun = shutdown.begun();
+                if let Some(tls) = tls {
+                    let callers = Purpose::Grpc(settings.callers.clone());
+                    let incoming = tls.connections(grpc, callers, MAX_CONNECTIONS)?;
+                    builder.serve_with_incoming_shutdown(routes, incoming, begun).await?;
+                } else {
+                    let incoming = TcpConnections::new(grpc, caller, MAX_CONNECTIONS);
+                    builder.serve_with_incoming_shutdown(routes, incoming, begun).await?;
+                }
+                Ok::<_, ServeError>(())
+            }
+        };
         let unix = async {
             match unix {
-                Some(unix) => builder.serve_with_incoming_shutdown(routes, unix, shutdown.begun()).await,
+                Some(unix) => {
+                    Ok(builder.serve_with_incoming_shutdown(routes, unix, shutdown.begun()).await?)
+                }
                 None => Ok(()),
             }
         };
@@ -186,18 +232,43 @@ impl Bound {
         };
         let admin = async {
             let stop = over.clone();
-            axum::serve(admin, told.into_router(shutdown.clone()))
-                .with_graceful_shutdown(async move { stop.begun().await })
-                .await?;
+            let stop = async move { stop.begun().await };
+            let routes = told.into_router(shutdown.clone());
+            match tls {
+                Some(tls) => {
+                    let incoming = tls.connections(admin, Purpose::Admin, MAX_ADMIN)?;
+                    axum::serve(incoming, routes).with_graceful_shutdown(stop).await?;
+                }
+                None => axum::serve(admin, routes).with_graceful_shutdown(stop).await?,
+            }
             Ok(())
+        };
+        let look = async {
+            match tls {
+                Some(tls) => Arc::clone(&tls.files).keep().await,
+                None => std::future::pending().await,
+            }
         };
         tokio::select! {
             all = async { tokio::try_join!(calls, drain, probes, admin) } => all.map(|_| ()),
+            () = look => Ok(()),
             () = shutdown.ended() => {
                 tracing::warn!("the drain is over: calls in flight were cut");
                 Ok(())
             }
         }
+    }
+}
+
+impl Tls {
+    fn connections(
+        &self,
+        listener: TcpListener,
+        purpose: Purpose,
+        most: usize,
+    ) -> io::Result<TlsConnections> {
+        let (files, counts) = (Arc::clone(&self.files), Arc::clone(&self.handshakes));
+        TlsConnections::new(listener, files, purpose, counts, most)
     }
 }
 

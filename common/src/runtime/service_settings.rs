@@ -8,12 +8,13 @@ use std::{
 
 use toml::Table;
 
-use super::settings_file::SettingsFile;
+use super::{caller::Callers, settings_file::SettingsFile, tls::TlsFiles};
+use crate::token::kind::{PerType, TokenType};
 
 /// Where the program listens and how it logs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServiceSettings {
-    /// gRPC over TCP. A loopback address: there is no TLS.
+    /// gRPC over TCP. A loopback address, unless there is TLS.
     pub grpc_listen: SocketAddr,
     /// Plaintext callers on loopback hold every role. For development.
     pub insecure_loopback: bool,
@@ -25,6 +26,10 @@ pub struct ServiceSettings {
     pub admin_insecure: bool,
     /// Plaintext `grpc.health.v1` and nothing else.
     pub health_listen: Option<SocketAddr>,
+    /// With them, gRPC over TCP and the admin port speak TLS 1.3 and nothing else.
+    pub tls: Option<TlsFiles>,
+    /// Who may do what, by certificate.
+    pub callers: Callers,
     /// What is logged, and how.
     pub log: LogSettings,
 }
@@ -87,21 +92,34 @@ impl ServiceSettings {
     pub fn read(file: &mut SettingsFile, defaults: Defaults) -> Self {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let grpc_listen = address(file, "grpc.listen").unwrap_or(loopback(defaults.grpc_port));
-        if !grpc_listen.ip().is_loopback() {
-            file.refuse("grpc.listen", "be a loopback address: TLS is not configured");
+        let tls = tls(file);
+        if !grpc_listen.ip().is_loopback() && tls.is_none() {
+            file.refuse(
+                "grpc.listen",
+                "be a loopback address, unless tls.certificate, key and client_ca are given",
+            );
+        }
+        let insecure_loopback = file.bool_or("grpc.insecure_loopback", false);
+        if insecure_loopback && tls.is_some() {
+            file.refuse("grpc.insecure_loopback", "be false: with TLS there is no plaintext caller to trust");
         }
         let admin_listen = address(file, "admin.listen").unwrap_or(loopback(defaults.admin_port));
         let admin_insecure = file.bool_or("admin.insecure", false);
-        if !admin_listen.ip().is_loopback() && !admin_insecure {
-            file.refuse("admin.listen", "be a loopback address, unless admin.insecure = true");
+        if !admin_listen.ip().is_loopback() && !admin_insecure && tls.is_none() {
+            file.refuse(
+                "admin.listen",
+                "be a loopback address, unless there is TLS or admin.insecure = true",
+            );
         }
         Self {
             grpc_listen,
-            insecure_loopback: file.bool_or("grpc.insecure_loopback", false),
+            insecure_loopback,
             unix_socket: defaults.unix_socket.then(|| file.optional_path("grpc.unix_socket")).flatten(),
             admin_listen,
             admin_insecure,
             health_listen: address(file, "health.listen"),
+            tls,
+            callers: Callers::read(file),
             log: LogSettings::read(file),
         }
     }
@@ -122,6 +140,36 @@ impl LogSettings {
             level: file.choice_or("log.level", LogLevel::default(), &levels),
         }
     }
+}
+
+/// All of `tls.*` but the revocation lists, or nothing.
+fn tls(file: &mut SettingsFile) -> Option<TlsFiles> {
+    let certificate = file.optional_path("tls.certificate");
+    let key = file.optional_path("tls.key");
+    let ca = file.optional_path("tls.client_ca");
+    let crl = file.optional_path("tls.crl");
+    let any = certificate.is_some() || key.is_some() || ca.is_some() || crl.is_some();
+    for (name, given) in [("tls.certificate", &certificate), ("tls.key", &key), ("tls.client_ca", &ca)] {
+        if any && given.is_none() {
+            file.refuse(name, "be given: certificate, key and client_ca go together");
+        }
+    }
+    let ((certificate, key), ca) = certificate.zip(key).zip(ca)?;
+    Some(TlsFiles { certificate, key, ca, crl })
+}
+
+/// `token.holder_required`: the types whose tokens must be bound to a holder's certificate.
+pub fn holder_required(file: &mut SettingsFile) -> PerType<bool> {
+    let mut required = PerType::default();
+    for text in file.list("token.holder_required") {
+        match TokenType::parse(&text) {
+            Some(kind) => *required.get_mut(kind) = true,
+            None => {
+                file.refuse("token.holder_required", "be a list of PSEUDONYMISATION, REVERSE and SECONDARY");
+            }
+        }
+    }
+    required
 }
 
 fn address(file: &mut SettingsFile, key: &str) -> Option<SocketAddr> {
@@ -208,10 +256,25 @@ mod tests {
         let text = "grpc.listen = '0.0.0.0:1'\nadmin.listen = '[::]:2'\nhealth.listen = '0.0.0.0:3'";
         assert_eq!(
             read(text, Defaults::ISSUER).unwrap_err(),
-            "admin.listen must be a loopback address, unless admin.insecure = true\n\
-             grpc.listen must be a loopback address: TLS is not configured"
+            "admin.listen must be a loopback address, unless there is TLS or admin.insecure = true\n\
+             grpc.listen must be a loopback address, unless tls.certificate, key and client_ca are given"
         );
         assert!(read("admin.listen = '0.0.0.0:2'\nadmin.insecure = true", Defaults::ISSUER).is_ok());
+    }
+
+    #[test]
+    fn tls_is_whole_or_absent_and_leaves_no_plaintext_caller() {
+        let files = "tls.certificate = 'c'\ntls.key = 'k'\ntls.client_ca = 'a'\n";
+        let listen = "grpc.listen = '0.0.0.0:1'\nadmin.listen = '[::]:2'\n";
+        let settings = read(&format!("{files}{listen}"), Defaults::VERIFIER).unwrap();
+        let expected = TlsFiles { certificate: "c".into(), key: "k".into(), ca: "a".into(), crl: None };
+        assert_eq!((settings.tls, settings.callers), (Some(expected), Callers::default()));
+        let told = read("tls.crl = 'l'\ntls.key = 'k'", Defaults::ISSUER).unwrap_err();
+        assert!(
+            told.contains("tls.certificate must be given") && told.contains("tls.client_ca must be given")
+        );
+        let told = read(&format!("{files}grpc.insecure_loopback = true"), Defaults::ISSUER).unwrap_err();
+        assert!(told.starts_with("grpc.insecure_loopback must be false"), "{told}");
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl SettingsFile {
 
     /// Strings, none of them empty: an array in the file, commas in the environment. Absent is the empty list.
     pub fn list(&mut self, key: &str) -> Vec<String> {
+        self.optional_list(key).unwrap_or_default()
+    }
+
+    /// As [`Self::list`], telling an absent list from an empty one.
+    pub fn optional_list(&mut self, key: &str) -> Option<Vec<String>> {
         let read = |given| match given {
             Given::Value(Value::Array(items)) => {
                 items.into_iter().map(|item| text(Given::Value(item))).collect()
@@ -117,7 +122,15 @@ impl SettingsFile {
             }
             Given::Value(_) => None,
         };
-        self.take(key, "be a list of strings that are not empty", read).unwrap_or_default()
+        self.take(key, "be a list of strings that are not empty", read)
+    }
+
+    /// The names in a section whose members are sections of the operator's own naming: `[section.'any name']`.
+    pub fn names_below(&mut self, section: &str) -> BTreeSet<String> {
+        let above = format!("{section}.");
+        self.asked.insert(above.clone());
+        let below = self.found.keys().filter_map(|key| key.strip_prefix(&above));
+        below.filter_map(|rest| rest.rsplit_once('.')).map(|(name, _field)| name.to_owned()).collect()
     }
 
     /// One of the named choices.

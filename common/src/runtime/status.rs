@@ -48,9 +48,14 @@ pub fn with_reason_and(
 
 /// `UNAVAILABLE`, with the time after which a try is worth it.
 pub fn unavailable(reason: &'static str, message: impl Into<String>, retry_after: Duration) -> Status {
+    self::retry_after(Code::Unavailable, reason, message, retry_after)
+}
+
+/// As [`with_reason`], with the time after which a try is worth it.
+pub fn retry_after(code: Code, reason: &'static str, message: impl Into<String>, span: Duration) -> Status {
     let mut details = info(reason, &[]);
-    details.set_retry_info(Some(retry_after));
-    Status::with_error_details(Code::Unavailable, message, details)
+    details.set_retry_info(Some(span));
+    Status::with_error_details(code, message, details)
 }
 
 fn info(reason: &'static str, metadata: &[(&str, &str)]) -> ErrorDetails {

@@ -105,7 +105,7 @@ impl Authentic {
         let retention_end = claims.configuration.method.retention_end();
         policy.check_parties(claims)?;
         rules::check_consistency(claims).ok().ok_or(Refusal::Contradictory)?;
-        presented.check(claims)?;
+        presented.check(claims, policy)?;
         if !rules::within_ceiling(claims, limits.get(claims.kind).lifetime) {
             return Err(Refusal::LifetimeTooLong);
         }

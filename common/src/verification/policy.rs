@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::Refusal;
-use crate::token::{claims::Claims, kind::TokenType};
+use crate::token::{
+    claims::Claims,
+    kind::{PerType, TokenType},
+};
 
 /// Whose tokens are taken, and how far clocks may differ.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -11,6 +14,7 @@ pub struct Policy {
     issuer: String,
     audience: String,
     leeway: Duration,
+    holder_required: PerType<bool>,
 }
 
 impl Policy {
@@ -30,7 +34,13 @@ impl Policy {
         if leeway > Self::MAX_LEEWAY {
             return Err(InvalidPolicy::TooMuchLeeway);
         }
-        Ok(Self { issuer, audience, leeway })
+        Ok(Self { issuer, audience, leeway, holder_required: PerType::default() })
+    }
+
+    /// Tokens of these types are good only if they are bound to a holder.
+    #[must_use]
+    pub fn with_holder_required(self, holder_required: PerType<bool>) -> Self {
+        Self { holder_required, ..self }
     }
 
     pub(super) const fn leeway(&self) -> Duration {
@@ -58,11 +68,15 @@ pub struct Presented<'a> {
 }
 
 impl Presented<'_> {
-    pub(super) fn check(&self, claims: &Claims) -> Result<(), Refusal> {
+    pub(super) fn check(&self, claims: &Claims, policy: &Policy) -> Result<(), Refusal> {
         if !self.accepted_types.contains(&claims.kind) {
             return Err(Refusal::WrongType);
         }
-        // Not a secret, so an ordinary comparison. A token bound to nobody is good in anybody's hand.
+        // A token bound to nobody is good in anybody's hand, unless its type must be bound.
+        if claims.holder.is_none() && *policy.holder_required.get(claims.kind) {
+            return Err(Refusal::WrongHolder);
+        }
+        // Not a secret, so an ordinary comparison.
         if claims.holder.is_some() && claims.holder.as_ref() != self.holder {
             return Err(Refusal::WrongHolder);
         }

@@ -23,7 +23,7 @@ use common::{
         caller::Caller,
         health::Health,
         listener::BindError,
-        methods::{Method, Methods, Role},
+        methods::{Method, Methods, Rate, Role},
         rpc_log::RpcCounts,
         server::{Bound, MAX_MESSAGE, Server},
         service_settings::{Defaults, ServiceSettings},
@@ -46,11 +46,12 @@ pub(crate) const HOLD: &str = "hold";
 /// A token that makes the handler panic.
 pub(crate) const PANIC: &str = "panic";
 
-static TABLE: Methods = Methods(&[Method { path: PATH, role: Role::Component }]);
+const RATE: Rate = Rate { per_second: 1_000, burst: 1_000 };
+static TABLE: Methods = Methods(&[Method { path: PATH, role: Role::Component, rate: RATE }]);
 
 #[derive(Clone, Default)]
 struct MadeUp {
-    actors: Arc<Mutex<Vec<&'static str>>>,
+    actors: Arc<Mutex<Vec<String>>>,
     held: Arc<Notify>,
     release: Arc<Notify>,
 }
@@ -61,7 +62,7 @@ impl VerifierService for MadeUp {
         &self,
         request: Request<VerifyTokenRequest>,
     ) -> Result<Response<VerifyTokenResponse>, Status> {
-        self.actors.lock().unwrap().push(Caller::of(request.extensions()).actor());
+        self.actors.lock().unwrap().push(Caller::of(request.extensions()).actor().to_owned());
         match &*request.get_ref().token {
             HOLD => {
                 self.held.notify_one();
@@ -159,7 +160,7 @@ impl Rig {
     }
 
     /// As whom the callers came, in order.
-    pub(crate) fn actors(&self) -> Vec<&'static str> {
+    pub(crate) fn actors(&self) -> Vec<String> {
         self.service.actors.lock().unwrap().clone()
     }
 

@@ -38,7 +38,7 @@ pub struct Issued {
 ///
 /// # Errors
 /// [`IssueError`]. What is refused is in the audit trail too.
-pub async fn issue(realm: &Realm, order: &Order, actor: &'static str) -> Result<Issued, IssueError> {
+pub async fn issue(realm: &Realm, order: &Order, actor: &str) -> Result<Issued, IssueError> {
     for _ in 0..ATTEMPTS {
         match attempt(realm, order, actor).await {
             Err(IssueError::Meanwhile) => {}
@@ -55,7 +55,7 @@ pub async fn issue(realm: &Realm, order: &Order, actor: &'static str) -> Result<
 }
 
 /// One attempt; [`IssueError::Meanwhile`] asks for another one.
-async fn attempt(realm: &Realm, order: &Order, actor: &'static str) -> Result<Issued, IssueError> {
+async fn attempt(realm: &Realm, order: &Order, actor: &str) -> Result<Issued, IssueError> {
     let now = realm.clock.now().wall;
     let published = realm.log.published();
     may_promise(realm, &published, now)?;

@@ -24,7 +24,7 @@ use crate::{
 ///
 /// # Errors
 /// [`ProjectError::OtherContent`], [`ProjectError::Store`].
-pub async fn create(realm: &Realm, project: Project, actor: &'static str) -> Result<Project, ProjectError> {
+pub async fn create(realm: &Realm, project: Project, actor: &str) -> Result<Project, ProjectError> {
     // 1, unless the store lost a project of this id that the log still speaks of.
     let project = Project { version: next_version(realm, &project.id), ..project };
     match realm.store.create_project(project.clone()).await? {
@@ -72,7 +72,7 @@ pub async fn collaborators(
     id: &ProjectId,
     version: u64,
     wanted: Vec<Collaborator>,
-    actor: &'static str,
+    actor: &str,
 ) -> Result<(Project, Option<Revoked>), ProjectError> {
     let project = get(realm, id).await?;
     let change = set_collaborators(&project, wanted).map_err(|_closed| ProjectError::Closed)?;
@@ -90,7 +90,7 @@ pub async fn close_project(
     realm: &Realm,
     id: &ProjectId,
     version: u64,
-    actor: &'static str,
+    actor: &str,
 ) -> Result<(Project, Option<Revoked>), ProjectError> {
     let project = get(realm, id).await?;
     let Some(change) = close(&project, realm.clock.now().wall) else { return Ok((project, None)) };
@@ -110,7 +110,7 @@ async fn apply(
     expected: u64,
     change: Change,
     action: &'static str,
-    actor: &'static str,
+    actor: &str,
 ) -> Result<(Project, Option<Revoked>), ProjectError> {
     let Change { mut project, withdrawn } = change;
     // A project that the store rolled back is sent again by this: it gets past the version that the log knows.
@@ -134,7 +134,7 @@ async fn apply(
         change: Some(ProjectChange { expected, project: project.clone() }),
         action,
         comment: String::new(),
-        actor,
+        actor: actor.into(),
     };
     let done = realm.log.append(order).await?;
     let revoked = withdraws.then(|| report(realm, done));

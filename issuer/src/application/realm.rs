@@ -8,6 +8,7 @@ use common::{
     clock::Clock,
     key_id::KeyId,
     keys::{PublicKey, SigningKey},
+    token::kind::PerType,
     verification::Policy,
 };
 
@@ -34,6 +35,8 @@ pub struct Realm {
     pub issuer: String,
     /// The `aud` of its tokens.
     pub audience: String,
+    /// The types whose tokens are issued to a holder's certificate only.
+    pub holder_required: PerType<bool>,
     /// How a finished token is judged before it leaves.
     pub self_check: Policy,
     /// Projects, ledger, log.

@@ -65,7 +65,7 @@ pub async fn revoke(
     selector: Selector,
     reason: Reason,
     comment: String,
-    actor: &'static str,
+    actor: &str,
 ) -> Result<Revoked, RevokeError> {
     let rules = match &selector {
         Selector::Tokens(ids) => {
@@ -96,7 +96,7 @@ pub async fn revoke(
         Selector::Scope(scope) => vec![planned(Rule::Scope(scope.clone()), reason)],
         Selector::Key(key) => vec![planned(Rule::Key(*key), reason)],
     };
-    let order = AppendOrder { rules, change: None, action: "revoke", comment, actor };
+    let order = AppendOrder { rules, change: None, action: "revoke", comment, actor: actor.into() };
     let done = realm.log.append(order).await?;
     Ok(report(realm, done))
 }

@@ -11,15 +11,15 @@ use common::{
     project_id::ProjectId,
     proto::v1::{self as pb, approval::Approval as Given, issuer_service_server::IssuerService},
     runtime::{
-        caller::Caller,
+        caller::{Caller, Subject},
         status::{invalid_argument, with_reason},
     },
-    token::kind::TokenType,
+    token::kind::{PerType, TokenType},
     token_id::TokenId,
 };
 use tonic::{Code, Request, Response, Status};
 
-use super::{Noted, paging, render, status};
+use super::{Noted, bounds, paging, render, status};
 use crate::{
     application::{
         issue,
@@ -42,9 +42,11 @@ impl IssuerService for Issuing {
         &self,
         request: Request<pb::IssueTokenRequest>,
     ) -> Result<Response<pb::IssueTokenResponse>, Status> {
-        let actor = Caller::of(request.extensions()).actor();
-        let order = read_order(request.get_ref()).map_err(|bad| invalid_argument(&bad))?;
-        let issued = issue::issue(&self.0, &order, actor).await.map_err(status::issue)?;
+        let caller = Caller::of(request.extensions());
+        let order = read_order(request.get_ref(), self.0.holder_required);
+        let order = order.map_err(|bad| invalid_argument(&bad))?;
+        bounds::order(&caller, &order)?;
+        let issued = issue::issue(&self.0, &order, caller.actor()).await.map_err(status::issue)?;
         Ok(Response::new(pb::IssueTokenResponse {
             token: issued.token,
             record: Some(render::record(&issued.record)),
@@ -60,7 +62,9 @@ impl IssuerService for Issuing {
         let id = violations.finish(id).map_err(|bad| invalid_argument(&bad))?;
         let known = tokens::get(&self.0, id).await.map_err(status::store)?;
         let none = || with_reason(Code::NotFound, "NO_SUCH_TOKEN", "this ledger knows no such token");
-        Ok(Response::new(pb::GetTokenResponse { record: Some(render::known(&known.ok_or_else(none)?)) }))
+        let known = known.ok_or_else(none)?;
+        bounds::record(&Caller::of(request.extensions()), &known.record)?;
+        Ok(Response::new(pb::GetTokenResponse { record: Some(render::known(&known)) }))
     }
 
     async fn list_tokens(
@@ -69,6 +73,11 @@ impl IssuerService for Issuing {
     ) -> Result<Response<pb::ListTokensResponse>, Status> {
         let given = request.get_ref();
         let (filter, before, size) = read_list(given).map_err(|bad| invalid_argument(&bad))?;
+        Caller::of(request.extensions()).check(Subject {
+            project: filter.project.as_ref(),
+            organisation: filter.organisation,
+            token_type: filter.kind,
+        })?;
         let (page, next) = tokens::list(&self.0, &filter, before, size).await.map_err(status::store)?;
         let next = next.map(|number| paging::token(&number.to_be_bytes(), &fields(given)));
         Ok(Response::new(pb::ListTokensResponse {
@@ -78,7 +87,7 @@ impl IssuerService for Issuing {
     }
 }
 
-fn read_order(given: &pb::IssueTokenRequest) -> Result<Order, Violations> {
+fn read_order(given: &pb::IssueTokenRequest, bound: PerType<bool>) -> Result<Order, Violations> {
     let mut violations = Violations::default();
     let project = read_id::<ProjectId>("project_id", &given.project_id, &mut violations);
     let organisation = read_id::<OrganisationId>("organisation_id", &given.organisation_id, &mut violations);
@@ -97,6 +106,11 @@ fn read_order(given: &pb::IssueTokenRequest) -> Result<Order, Violations> {
         Some(bytes) => {
             let read = <[u8; 32]>::try_from(bytes.as_ref()).map_err(|_other| "must be 32 bytes");
             violations.check("holder_certificate_sha256", read).map(Some)
+        }
+        None if operation.as_ref().is_some_and(|one| *bound.get(one.token_type())) => {
+            violations
+                .add("holder_certificate_sha256", "is required: tokens of this type are bound to a holder");
+            None
         }
         None => Some(None),
     };

@@ -1,6 +1,6 @@
 //! Which caller may call which method of the issuer. What is not listed cannot be called.
 
-use common::runtime::methods::{Method, Methods, Role};
+use common::runtime::methods::{Method, Methods, Rate, Role};
 
 /// The services of this program.
 pub const SERVICES: [&str; 4] = [
@@ -10,21 +10,27 @@ pub const SERVICES: [&str; 4] = [
     "ipms.token.v1.TrustService",
 ];
 
-/// Every method, and the role it asks for.
+/// Of the two that must never be short of calls, revoking has at least what issuing has.
+const OFTEN: Rate = Rate { per_second: 2_000, burst: 4_000 };
+const USUAL: Rate = Rate { per_second: 500, burst: 1_000 };
+/// Streams stay open: who opens them all the time is astray.
+const SELDOM: Rate = Rate { per_second: 20, burst: 200 };
+
+/// Every method, the role it asks for, and how often each identity may call it.
 pub static METHODS: Methods = Methods(&[
-    Method { path: "/ipms.token.v1.ProjectService/CreateProject", role: Role::Portal },
-    Method { path: "/ipms.token.v1.ProjectService/GetProject", role: Role::Portal },
-    Method { path: "/ipms.token.v1.ProjectService/ListProjects", role: Role::Portal },
-    Method { path: "/ipms.token.v1.ProjectService/SetCollaborators", role: Role::Portal },
-    Method { path: "/ipms.token.v1.ProjectService/CloseProject", role: Role::Portal },
-    Method { path: "/ipms.token.v1.IssuerService/IssueToken", role: Role::Portal },
-    Method { path: "/ipms.token.v1.IssuerService/GetToken", role: Role::Portal },
-    Method { path: "/ipms.token.v1.IssuerService/ListTokens", role: Role::Portal },
-    Method { path: "/ipms.token.v1.RevocationService/Revoke", role: Role::Portal },
-    Method { path: "/ipms.token.v1.RevocationService/PreviewRevocation", role: Role::Portal },
-    Method { path: "/ipms.token.v1.RevocationService/AwaitVisibility", role: Role::Portal },
-    Method { path: "/ipms.token.v1.TrustService/Follow", role: Role::Verifier },
-    Method { path: "/ipms.token.v1.TrustService/GetKeySet", role: Role::Verifier },
+    Method { path: "/ipms.token.v1.ProjectService/CreateProject", role: Role::Portal, rate: USUAL },
+    Method { path: "/ipms.token.v1.ProjectService/GetProject", role: Role::Portal, rate: USUAL },
+    Method { path: "/ipms.token.v1.ProjectService/ListProjects", role: Role::Portal, rate: USUAL },
+    Method { path: "/ipms.token.v1.ProjectService/SetCollaborators", role: Role::Portal, rate: USUAL },
+    Method { path: "/ipms.token.v1.ProjectService/CloseProject", role: Role::Portal, rate: USUAL },
+    Method { path: "/ipms.token.v1.IssuerService/IssueToken", role: Role::Portal, rate: OFTEN },
+    Method { path: "/ipms.token.v1.IssuerService/GetToken", role: Role::Portal, rate: USUAL },
+    Method { path: "/ipms.token.v1.IssuerService/ListTokens", role: Role::Portal, rate: USUAL },
+    Method { path: "/ipms.token.v1.RevocationService/Revoke", role: Role::Portal, rate: OFTEN },
+    Method { path: "/ipms.token.v1.RevocationService/PreviewRevocation", role: Role::Portal, rate: USUAL },
+    Method { path: "/ipms.token.v1.RevocationService/AwaitVisibility", role: Role::Portal, rate: USUAL },
+    Method { path: "/ipms.token.v1.TrustService/Follow", role: Role::Verifier, rate: SELDOM },
+    Method { path: "/ipms.token.v1.TrustService/GetKeySet", role: Role::Verifier, rate: USUAL },
 ]);
 
 #[cfg(test)]
@@ -32,6 +38,13 @@ mod tests {
     use common::{proto::DESCRIPTORS, runtime::methods::missing_from};
 
     use super::*;
+
+    #[test]
+    fn revoking_is_never_limited_below_issuing() {
+        let rate = |name: &str| METHODS.0.iter().find(|method| method.path.ends_with(name)).unwrap().rate;
+        let (issue, revoke) = (rate("/IssueToken"), rate("/Revoke"));
+        assert!(revoke.per_second >= issue.per_second && revoke.burst >= issue.burst);
+    }
 
     #[test]
     fn the_table_and_the_proto_name_the_same_methods() {

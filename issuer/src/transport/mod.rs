@@ -1,5 +1,6 @@
 //! The issuer's gRPC services: parse, ask, render. Decides nothing.
 
+mod bounds;
 pub mod follow;
 pub mod issuer;
 pub mod jwks;

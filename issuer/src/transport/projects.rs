@@ -17,7 +17,7 @@ use common::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{paging, render, status};
+use super::{bounds, paging, render, status};
 use crate::application::{projects, realm::Realm};
 
 /// The service over one realm.
@@ -30,10 +30,11 @@ impl ProjectService for Projects {
         &self,
         request: Request<pb::CreateProjectRequest>,
     ) -> Result<Response<pb::CreateProjectResponse>, Status> {
-        let actor = Caller::of(request.extensions()).actor();
+        let caller = Caller::of(request.extensions());
         let project =
             read_new(request.get_ref(), self.0.clock.now().wall).map_err(|bad| invalid_argument(&bad))?;
-        let project = projects::create(&self.0, project, actor).await.map_err(status::project)?;
+        caller.check_project(&project.id, project.owner)?;
+        let project = projects::create(&self.0, project, caller.actor()).await.map_err(status::project)?;
         Ok(Response::new(pb::CreateProjectResponse { project: Some(render::project(&project)) }))
     }
 
@@ -45,6 +46,7 @@ impl ProjectService for Projects {
         let id = read_id("project_id", &request.get_ref().project_id, &mut violations);
         let id = violations.finish(id).map_err(|bad| invalid_argument(&bad))?;
         let project = projects::get(&self.0, &id).await.map_err(status::project)?;
+        bounds::sight(&Caller::of(request.extensions()), &project)?;
         Ok(Response::new(pb::GetProjectResponse { project: Some(render::project(&project)) }))
     }
 
@@ -52,6 +54,7 @@ impl ProjectService for Projects {
         &self,
         request: Request<pb::ListProjectsRequest>,
     ) -> Result<Response<pb::ListProjectsResponse>, Status> {
+        let caller = Caller::of(request.extensions());
         let given = request.get_ref();
         let asked = read_list(given).map_err(|bad| invalid_argument(&bad))?;
         let listed = projects::list(&self.0, asked.organisation, asked.after, asked.size).await;
@@ -59,7 +62,11 @@ impl ProjectService for Projects {
         let last = page.last().filter(|_| more).map(|last| last.id.as_str());
         let next = last.map(|id| paging::token(id.as_bytes(), &[&given.organisation_id]));
         Ok(Response::new(pb::ListProjectsResponse {
-            projects: page.iter().map(render::project).collect(),
+            projects: page
+                .iter()
+                .filter(|one| bounds::sight(&caller, one).is_ok())
+                .map(render::project)
+                .collect(),
             next_page_token: next.unwrap_or_default(),
         }))
     }
@@ -68,7 +75,7 @@ impl ProjectService for Projects {
         &self,
         request: Request<pb::SetCollaboratorsRequest>,
     ) -> Result<Response<pb::SetCollaboratorsResponse>, Status> {
-        let actor = Caller::of(request.extensions()).actor();
+        let caller = Caller::of(request.extensions());
         let given = request.get_ref();
         let mut violations = Violations::default();
         let id = read_id::<ProjectId>("project_id", &given.project_id, &mut violations);
@@ -77,11 +84,12 @@ impl ProjectService for Projects {
         let wanted = read_collaborators(None, &given.collaborators, &mut violations);
         let read = id.zip(version).zip(wanted);
         let ((id, version), _) = violations.finish(read).map_err(|bad| invalid_argument(&bad))?;
+        bounds::change(&self.0, &caller, &id).await?;
         let owner = projects::get(&self.0, &id).await.map_err(status::project)?.owner;
         let mut violations = Violations::default();
         let wanted = read_collaborators(Some(owner), &given.collaborators, &mut violations);
         let wanted = violations.finish(wanted).map_err(|bad| invalid_argument(&bad))?;
-        let changed = projects::collaborators(&self.0, &id, version, wanted, actor).await;
+        let changed = projects::collaborators(&self.0, &id, version, wanted, caller.actor()).await;
         let (project, revoked) = changed.map_err(status::project)?;
         Ok(Response::new(pb::SetCollaboratorsResponse {
             project: Some(render::project(&project)),
@@ -93,13 +101,14 @@ impl ProjectService for Projects {
         &self,
         request: Request<pb::CloseProjectRequest>,
     ) -> Result<Response<pb::CloseProjectResponse>, Status> {
-        let actor = Caller::of(request.extensions()).actor();
+        let caller = Caller::of(request.extensions());
         let given = request.get_ref();
         let mut violations = Violations::default();
         let id = read_id::<ProjectId>("project_id", &given.project_id, &mut violations);
         let read = id.zip(read_etag(&given.etag, &mut violations));
         let (id, version) = violations.finish(read).map_err(|bad| invalid_argument(&bad))?;
-        let closed = projects::close_project(&self.0, &id, version, actor).await;
+        bounds::change(&self.0, &caller, &id).await?;
+        let closed = projects::close_project(&self.0, &id, version, caller.actor()).await;
         let (project, revoked) = closed.map_err(status::project)?;
         Ok(Response::new(pb::CloseProjectResponse {
             project: Some(render::project(&project)),

@@ -20,7 +20,7 @@ use common::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Noted, render, status};
+use super::{Noted, bounds, render, status};
 use crate::{
     application::{
         realm::Realm,
@@ -39,10 +39,11 @@ impl RevocationService for Revocations {
         &self,
         request: Request<pb::RevokeRequest>,
     ) -> Result<Response<pb::RevokeResponse>, Status> {
-        let actor = Caller::of(request.extensions()).actor();
+        let caller = Caller::of(request.extensions());
         let (selector, reason, comment) =
             read_revoke(request.into_inner()).map_err(|bad| invalid_argument(&bad))?;
-        let revoked = revoke::revoke(&self.0, selector, reason, comment, actor).await;
+        bounds::revocation(&self.0, &caller, &selector).await?;
+        let revoked = revoke::revoke(&self.0, selector, reason, comment, caller.actor()).await;
         Ok(Response::new(render::revoked(&revoked.map_err(status::revoke)?)))
     }
 
@@ -50,6 +51,7 @@ impl RevocationService for Revocations {
         &self,
         request: Request<pb::PreviewRevocationRequest>,
     ) -> Result<Response<pb::PreviewRevocationResponse>, Status> {
+        let caller = Caller::of(request.extensions());
         let mut violations = Violations::default();
         let given = request.into_inner().selector.map(|selector| match selector {
             Previewed::TokenIds(ids) => Given::TokenIds(ids),
@@ -61,6 +63,7 @@ impl RevocationService for Revocations {
         });
         let selector = read_selector(given.as_ref(), &mut violations);
         let selector = violations.finish(selector).map_err(|bad| invalid_argument(&bad))?;
+        bounds::revocation(&self.0, &caller, &selector).await?;
         let preview = revoke::preview(&self.0, &selector).await.map_err(status::store)?;
         Ok(Response::new(pb::PreviewRevocationResponse {
             live_tokens: preview.live_tokens,

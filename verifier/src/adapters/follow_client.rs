@@ -2,9 +2,12 @@
 
 mod convert;
 
-use std::{path::PathBuf, pin::Pin, str::FromStr, time::Duration};
+use std::{path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration};
 
-use common::proto::v1::{self as pb, trust_service_client::TrustServiceClient};
+use common::{
+    proto::v1::{self as pb, trust_service_client::TrustServiceClient},
+    runtime::tls::ClientTls,
+};
 use hyper_util::rt::TokioIo;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{net::UnixStream, sync::mpsc};
@@ -19,10 +22,12 @@ use crate::domain::{
     session::Input,
 };
 
-/// Where an issuer listens: `http://host:port` or `unix:/path`.
+/// Where an issuer listens: `https://host:port`, `http://host:port` or `unix:/path`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Endpoint {
-    /// Over TCP.
+    /// Over TLS; the issuer's certificate names this host.
+    Https(Uri),
+    /// Over TCP, with nothing proved.
     Http(Uri),
     /// Over a socket of this machine.
     Unix(PathBuf),
@@ -37,14 +42,20 @@ impl FromStr for Endpoint {
             return if path.is_absolute() { Ok(Self::Unix(path)) } else { Err(InvalidEndpoint) };
         }
         let uri: Uri = text.parse().map_err(|_uri| InvalidEndpoint)?;
-        let plain = uri.scheme_str() == Some("http") && uri.port().is_some() && uri.path() == "/";
-        if plain && uri.query().is_none() { Ok(Self::Http(uri)) } else { Err(InvalidEndpoint) }
+        if uri.port().is_none() || uri.path() != "/" || uri.query().is_some() {
+            return Err(InvalidEndpoint);
+        }
+        match uri.scheme_str() {
+            Some("https") => Ok(Self::Https(uri)),
+            Some("http") => Ok(Self::Http(uri)),
+            Some(_) | None => Err(InvalidEndpoint),
+        }
     }
 }
 
 /// Not an endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("must be http://host:port or unix:/absolute/path")]
+#[error("must be https://host:port, http://host:port or unix:/absolute/path")]
 pub struct InvalidEndpoint;
 
 /// Who follows.
@@ -62,6 +73,7 @@ pub struct Introduction {
 #[derive(Debug)]
 pub struct FollowClient {
     endpoints: Vec<Endpoint>,
+    tls: Option<Arc<ClientTls>>,
     next: usize,
     introduction: Introduction,
     failures: u32,
@@ -79,7 +91,13 @@ impl FollowClient {
         }
         let mut jitter = StdRng::seed_from_u64(seed);
         let next = jitter.random_range(0..endpoints.len());
-        Ok(Self { endpoints, next, introduction, failures: 0, jitter })
+        Ok(Self { endpoints, tls: None, next, introduction, failures: 0, jitter })
+    }
+
+    /// For endpoints that begin with `https://`; without it, none of those is ever reached.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<ClientTls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Any span up to one that doubles with each failure.
@@ -108,12 +126,14 @@ impl Issuers for FollowClient {
             let turn = self.next;
             self.next = (turn + 1) % self.endpoints.len();
             let Some(endpoint) = self.endpoints.get(turn) else { continue };
-            match channel(endpoint).await {
+            match channel(endpoint, self.tls.as_ref()).await {
                 Ok(channel) => {
                     tracing::info!(?endpoint, "connected to an issuer");
                     return FollowStream::open(channel, self.introduction.clone());
                 }
-                Err(error) => tracing::warn!(?endpoint, %error, "no connection to this issuer"),
+                Err(error) => {
+                    tracing::warn!(?endpoint, error = %deepest(&error), "no connection to this issuer");
+                }
             }
         }
     }
@@ -124,7 +144,19 @@ impl Issuers for FollowClient {
 #[error("at least one issuer must be named")]
 pub struct NoEndpoints;
 
-async fn channel(endpoint: &Endpoint) -> Result<Channel, tonic::transport::Error> {
+/// What went wrong at the bottom: the rest of the chain says only that something did.
+fn deepest(error: &tonic::transport::Error) -> &(dyn std::error::Error + 'static) {
+    let mut deepest: &(dyn std::error::Error + 'static) = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest
+}
+
+async fn channel(
+    endpoint: &Endpoint,
+    tls: Option<&Arc<ClientTls>>,
+) -> Result<Channel, tonic::transport::Error> {
     let prepared = |target: Target| {
         target
             .connect_timeout(CONNECT)
@@ -135,6 +167,17 @@ async fn channel(endpoint: &Endpoint) -> Result<Channel, tonic::transport::Error
             .initial_connection_window_size(WINDOW)
     };
     match endpoint {
+        Endpoint::Https(uri) => {
+            let tls = tls.map(Arc::clone);
+            let connector = tower::service_fn(move |uri: Uri| {
+                let tls = tls.clone();
+                async move {
+                    let none = || std::io::Error::other("issuer.ca, certificate and key are not given");
+                    tls.ok_or_else(none)?.connect(&uri).await.map(TokioIo::new)
+                }
+            });
+            prepared(Target::from(uri.clone())).connect_with_connector(connector).await
+        }
         Endpoint::Http(uri) => prepared(Target::from(uri.clone())).connect().await,
         Endpoint::Unix(path) => {
             let path = path.clone();

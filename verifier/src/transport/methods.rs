@@ -1,12 +1,16 @@
 //! Which methods the verifier serves, and to whom. What is not in the table cannot be called.
 
-use common::runtime::methods::{Method, Methods, Role};
+use common::runtime::methods::{Method, Methods, Rate, Role};
+
+/// More than a busy component asks for.
+const OFTEN: Rate = Rate { per_second: 50_000, burst: 50_000 };
+const USUAL: Rate = Rate { per_second: 2_000, burst: 2_000 };
 
 /// The table.
 pub static METHODS: Methods = Methods(&[
-    Method { path: "/ipms.token.v1.VerifierService/VerifyToken", role: Role::Component },
-    Method { path: "/ipms.token.v1.VerifierService/VerifyTokens", role: Role::Component },
-    Method { path: "/ipms.token.v1.VerifierService/GetTrustView", role: Role::Component },
+    Method { path: "/ipms.token.v1.VerifierService/VerifyToken", role: Role::Component, rate: OFTEN },
+    Method { path: "/ipms.token.v1.VerifierService/VerifyTokens", role: Role::Component, rate: USUAL },
+    Method { path: "/ipms.token.v1.VerifierService/GetTrustView", role: Role::Component, rate: USUAL },
 ]);
 
 #[cfg(test)]

@@ -210,12 +210,11 @@ async fn a_message_out_of_bounds_ends_the_stream() {
 }
 
 #[test]
-fn an_endpoint_is_plain_http_with_a_port_or_an_absolute_socket() {
-    for good in ["http://issuer:8443", "http://[::1]:1", "unix:/run/issuer.sock"] {
+fn an_endpoint_is_a_host_with_a_port_or_an_absolute_socket() {
+    for good in ["https://issuer:8443", "http://issuer:8443", "http://[::1]:1", "unix:/run/issuer.sock"] {
         assert!(good.parse::<Endpoint>().is_ok(), "{good}");
     }
-    for bad in ["https://issuer:1", "http://issuer", "http://issuer:1/path", "unix:relative", "issuer:1", ""]
-    {
+    for bad in ["https://issuer", "http://issuer", "http://issuer:1/path", "unix:relative", "issuer:1", ""] {
         assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
     }
 }

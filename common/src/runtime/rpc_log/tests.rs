@@ -13,11 +13,12 @@ use tonic::{Status, body::Body};
 use super::*;
 use crate::{
     clock::{ManualClock, Now},
-    runtime::methods::{Method, Role},
+    runtime::methods::{Method, Rate, Role},
     timestamp::Timestamp,
 };
 
-const TABLE: Methods = Methods(&[Method { path: "/a.B/C", role: Role::Anyone }]);
+const TABLE: Methods =
+    Methods(&[Method { path: "/a.B/C", role: Role::Anyone, rate: Rate { per_second: 1, burst: 1 } }]);
 
 fn layer() -> RpcLogLayer {
     let now = Now { wall: Timestamp::EPOCH, boot: BootInstant::from_duration(Duration::ZERO) };

@@ -76,7 +76,7 @@ pub struct AppendOrder {
     /// For the audit trail: the caller's free text.
     pub comment: String,
     /// For the audit trail: the caller.
-    pub actor: &'static str,
+    pub actor: Arc<str>,
 }
 
 /// A rule to be appended.

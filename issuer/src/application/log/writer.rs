@@ -240,7 +240,7 @@ impl Writer {
             let project_id = order.change.as_ref().map(|change| change.project.id.to_string());
             if let Some(change) = order.change.as_ref().filter(|_| part.is_empty()) {
                 let (project_id, version) = (change.project.id.to_string(), change.project.version);
-                lines.push((order.actor, What::Project { project_id, version, action: order.action }));
+                lines.push((&*order.actor, What::Project { project_id, version, action: order.action }));
             }
             let entries = step.entries.get(part.clone()).unwrap_or_default();
             let hashes = step.hashes.get(part.clone()).unwrap_or_default();
@@ -257,7 +257,7 @@ impl Writer {
                     project_id: project_id.clone(),
                     late: false,
                 });
-                lines.push((order.actor, what));
+                lines.push((&*order.actor, what));
             }
         }
         self.parts.trail.write_all(lines).await.ok();
