@@ -227,6 +227,9 @@ fn following(
             if opened.refused.is_some() {
                 alarms.raise(Alarm::SnapshotRefused);
             }
+            if opened.rolled_back {
+                alarms.raise(Alarm::SnapshotRolledBack);
+            }
             (Some(opened.snapshot), opened.view)
         }
     };

@@ -102,6 +102,11 @@ impl LeaseRecord {
     /// Bytes of [`LeaseRecord::to_bytes`].
     pub const LEN: usize = 40 + 8;
 
+    /// When the probe left that renewed it, by the calendar.
+    pub const fn sent_at(&self) -> Timestamp {
+        self.lease.sent.wall
+    }
+
     /// The lease after a process restart. In the same boot its age runs on. `None` in another boot, or if wall time went
     /// back: then this verifier is stale until an issuer answers.
     pub fn resume(&self, boot: BootId, now: Now) -> Option<Lease> {

@@ -114,8 +114,8 @@ impl Followers {
     }
 
     /// See [`Register::effective_after`].
-    pub fn effective_after(&self, hits: PerType<bool>) -> Duration {
-        self.state().register.effective_after(hits)
+    pub fn effective_after(&self, hits: PerType<bool>, now: BootInstant) -> Duration {
+        self.state().register.effective_after(hits, now)
     }
 
     /// Resolves at the next change. To be made before looking, so that no change is missed.

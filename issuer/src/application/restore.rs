@@ -210,7 +210,7 @@ async fn write_down(trail: &Trail, entries: &[Entry], mut previous: [u8; 32], la
     }
 }
 
-fn chain_of(end: &LogEnd, runs: &[Vec<u8>]) -> (Chain, bool) {
+pub(super) fn chain_of(end: &LogEnd, runs: &[Vec<u8>]) -> (Chain, bool) {
     let mut chain = Chain::new(end.epoch, end.base);
     let whole = runs.iter().all(|run| chain.extend(run).is_ok());
     let broken = !whole || chain.end() != end.end;
@@ -239,7 +239,9 @@ fn cut_everything(
 ) -> Chain {
     let held: Vec<&Chain> = store.into_iter().chain(journal).collect();
     let epoch = held.iter().map(|chain| chain.epoch()).max().unwrap_or(0) + 1;
-    let mut chain = genesis(epoch, Vec::new(), now);
+    // Whatever stood in an earlier epoch is covered by the rule over everything, however far that epoch had come.
+    let carried = (1..epoch).map(|earlier| Cursor::new(earlier, u64::MAX)).collect();
+    let mut chain = genesis(epoch, carried, now);
     let cursor = |chain: &Chain| Cursor::new(epoch, chain.end().sequence + 1);
     let cut = cursor(&chain);
     let rule = Rule::Scope(Scope::default());

@@ -105,7 +105,7 @@ pub async fn revoke(
 pub(super) fn report(realm: &Realm, done: AppendDone) -> Revoked {
     let now = realm.clock.now();
     let visibility = realm.followers.visibility(done.cursor, now.boot);
-    let after = realm.followers.effective_after(done.hits);
+    let after = realm.followers.effective_after(done.hits, now.boot);
     // Both the clock reading and the span are cut to seconds: one more for each keeps the promise.
     let effective_by = now.wall.plus(Duration::from_secs(after.as_secs() + 2));
     Revoked {

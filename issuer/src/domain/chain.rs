@@ -70,6 +70,11 @@ impl Chain {
         self.hashes.get(index).copied()
     }
 
+    /// Whether it holds all that `other` does, at the same places.
+    pub fn extends(&self, other: &Self) -> bool {
+        self.epoch == other.epoch && self.hash_at(other.end().sequence) == Some(other.end().hash)
+    }
+
     /// All entries, in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

@@ -144,9 +144,10 @@ impl Register {
         visibility
     }
 
-    /// In any case an entry is visible this long after it was appended.
-    pub fn effective_after(&self, hits: PerType<bool>) -> Duration {
-        self.rows.values().map(|state| longest_of(&state.limits, hits)).max().unwrap_or_default()
+    /// In any case an entry that is appended `now` is visible after so long.
+    pub fn effective_after(&self, hits: PerType<bool>, now: BootInstant) -> Duration {
+        let blind = self.blind_until.since(now);
+        self.rows.values().map(|state| longest_of(&state.limits, hits)).fold(blind, Ord::max)
     }
 }
 

@@ -221,8 +221,8 @@ fn read_hello(first: Option<pb::FollowRequest>) -> Result<Hello, Violations> {
         let given = violations.required(&format!("{field}.staleness"), limit.staleness);
         let span = given.and_then(|span| read_duration(&format!("{field}.staleness"), span, &mut violations));
         if let Some((kind, span)) = kind.zip(span) {
-            if span.is_zero() || limits.get(kind).is_some() {
-                violations.add(&field, "must be more than zero, and each type once");
+            if span.is_zero() || span > LONGEST_LEASE || limits.get(kind).is_some() {
+                violations.add(&field, "must be more than zero and at most 1 h, and each type once");
             }
             *limits.get_mut(kind) = Some(span);
         }
@@ -291,5 +291,7 @@ impl Stream for Outgoing {
 
 /// How long a verifier may take: to say hello, to read what was sent.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// No limit in force is longer; a longer one would only make everybody wait for it.
+const LONGEST_LEASE: Duration = Duration::from_hours(1);
 /// Messages made ahead of what the verifier reads.
 const AHEAD: usize = 8;

@@ -10,7 +10,9 @@ mod rewrite;
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use common::{
@@ -20,6 +22,7 @@ use common::{
         lease::{BootId, LeaseRecord},
         log::Log,
     },
+    timestamp::Timestamp,
     trust::{LogKeys, Trust, Verified},
 };
 
@@ -68,6 +71,9 @@ pub struct Opened {
     pub view: View,
     /// A file that could not be believed, and was set aside: an operator must be told.
     pub refused: Option<SetAside>,
+    /// The file was touched since its lease was written, as by putting an older copy back: its entries are signed and
+    /// stay, its lease is not believed.
+    pub rolled_back: bool,
 }
 
 /// A file that could not be believed.
@@ -95,7 +101,9 @@ impl Snapshot {
         now: Now,
     ) -> Result<Opened, SnapshotError> {
         let why = match Self::load(path, identity, keys, boot, now) {
-            Ok((snapshot, view)) => return Ok(Opened { snapshot, view, refused: None }),
+            Ok((snapshot, view, rolled_back)) => {
+                return Ok(Opened { snapshot, view, refused: None, rolled_back });
+            }
             Err(Stop::Damage(why)) => why,
             Err(Stop::Foreign | Stop::Open(OpenError::Foreign)) => return Err(SnapshotError::Foreign),
             Err(Stop::Open(OpenError::InUse)) => return Err(SnapshotError::InUse),
@@ -105,8 +113,8 @@ impl Snapshot {
         let aside = set_aside(path)?;
         tracing::error!(%why, aside = %aside.display(), "the snapshot is refused and set aside");
         match Self::load(path, identity, keys, boot, now) {
-            Ok((snapshot, view)) => {
-                Ok(Opened { snapshot, view, refused: Some(SetAside { why, path: aside }) })
+            Ok((snapshot, view, rolled_back)) => {
+                Ok(Opened { snapshot, view, refused: Some(SetAside { why, path: aside }), rolled_back })
             }
             Err(_) => Err(SnapshotError::Io(io::Error::other("a new file cannot be begun"))),
         }
@@ -118,11 +126,20 @@ impl Snapshot {
         keys: &LogKeys,
         boot: BootId,
         now: Now,
-    ) -> Result<(Self, View), Stop> {
+    ) -> Result<(Self, View, bool), Stop> {
+        // Before it is opened, which may cut a torn end off.
+        let changed = changed_at(path);
         let mut loader = Loader::new(identity, keys);
         let file = FramedFile::open(path, |frame| loader.take(frame))?;
         let (entries, entry_bytes) = (loader.entries, loader.entry_bytes);
-        let Loaded { view, head, lease, identified, loose_end } = loader.finish(boot, now)?;
+        let Loaded { mut view, head, mut lease, identified, loose_end } = loader.finish(boot, now)?;
+        let rolled_back = touched_since(lease.as_ref(), changed, now);
+        if rolled_back {
+            tracing::error!(
+                "the snapshot was changed by somebody else since its lease was written: it has no lease"
+            );
+            (lease, view.lease) = (None, None);
+        }
         let mut snapshot = Self {
             path: path.to_owned(),
             identity: identity.clone(),
@@ -140,7 +157,7 @@ impl Snapshot {
             snapshot.write(&[Frame { kind: frames::IDENTITY, payload: &payload }])?;
         }
         snapshot.mend()?;
-        Ok((snapshot, view))
+        Ok((snapshot, view, rolled_back))
     }
 
     fn is_followed_by(&self, batch: &Batch) -> bool {
@@ -158,6 +175,19 @@ impl Snapshot {
     fn write(&mut self, frames: &[Frame<'_>]) -> io::Result<()> {
         self.file.append(frames).inspect_err(|_| self.torn = true)
     }
+}
+
+/// When anything about the file was last changed, as the file system has it: nobody can set that back.
+fn changed_at(path: &Path) -> Option<Timestamp> {
+    let changed = fs::metadata(path).ok()?.ctime();
+    Timestamp::from_seconds(u64::try_from(changed).ok()?)
+}
+
+/// The verifier renews its lease in the file each second, so whoever changes the file later is somebody else. A change
+/// from the future tells nothing: the clocks are not the same.
+fn touched_since(lease: Option<&LeaseRecord>, changed: Option<Timestamp>, now: Now) -> bool {
+    let Some((lease, changed)) = lease.zip(changed) else { return false };
+    changed > lease.sent_at().plus(RENEWED) && changed <= now.wall.plus(RENEWED)
 }
 
 impl Book for Snapshot {
@@ -228,6 +258,8 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
 
 /// A file below this is not rewritten: it need not grow by more than this either.
 const SMALLEST: u64 = 1 << 20;
+/// Between the probe that renewed a lease and the last write of this verifier's own, at most.
+const RENEWED: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,11 @@ pub enum Alarm {
     /// The file could not be believed.
     #[error("the snapshot was refused and set aside: see the log")]
     SnapshotRefused,
+    /// The file was put back, or changed otherwise.
+    #[error(
+        "the snapshot was changed by somebody else since its lease was written: the lease is not believed"
+    )]
+    SnapshotRolledBack,
     /// The file cannot be written, so nothing is acknowledged.
     #[error(
         "the snapshot cannot be written: nothing is acknowledged, so every revocation waits for this verifier's limit"
@@ -39,8 +44,9 @@ pub enum Alarm {
 
 impl Alarm {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::SnapshotRefused,
+        Self::SnapshotRolledBack,
         Self::SnapshotFailed,
         Self::IssuerLostEntries,
         Self::IssuerForked,
@@ -54,6 +60,6 @@ impl Alarm {
 
     /// Whether it ends once an issuer is believed again.
     pub const fn is_about_the_issuer(self) -> bool {
-        !matches!(self, Self::SnapshotRefused | Self::SnapshotFailed)
+        !matches!(self, Self::SnapshotRefused | Self::SnapshotRolledBack | Self::SnapshotFailed)
     }
 }

@@ -6,7 +6,7 @@ use common::revocation::{cursor::Cursor, head::Head};
 
 use super::{Published, Writer, published::note_versions};
 use crate::{
-    application::restore::{built, open_epoch},
+    application::restore::{built, chain_of, open_epoch},
     domain::{chain::Chain, mending::join},
 };
 
@@ -35,12 +35,18 @@ impl Writer {
             return;
         }
         let now = self.parts.clock.now();
-        let ours = before.chunks.chain(before.log.cursor().epoch, before.log.base());
-        let Some(chain) = ours.ok().and_then(|ours| join(&ours, &offered, now.wall)) else { return };
-        let Some((log, chunks)) = built(&chain) else { return };
-        // As the store has it: what could not be read of it is not in memory.
         let Ok(loaded) = self.parts.store.load().await else { return };
         let stands = loaded.end;
+        let memory = before.chunks.chain(before.log.cursor().epoch, before.log.base());
+        let Ok(memory) = memory else { return };
+        // The store may hold a step whose answer was lost; or it is behind, and memory holds more.
+        let stored = stands.map(|end| chain_of(&end, &loaded.runs)).filter(|(_, broken)| !broken);
+        let ours = match stored {
+            Some((stored, _)) if stored.extends(&memory) => stored,
+            Some(_) | None => memory,
+        };
+        let Some(chain) = join(&ours, &offered, now.wall) else { return };
+        let Some((log, chunks)) = built(&chain) else { return };
         let opened = open_epoch(&*self.parts.store, &self.parts.trail, stands, &chain, now.wall).await;
         self.parts.conditions.store_answered(opened.is_ok());
         if opened.is_err() {

@@ -181,7 +181,7 @@ impl Writer {
     }
 
     /// Makes the step durable, and tells the followers at once: a revocation takes effect as early as it can.
-    async fn commit(&self, before: &Published, step: &Step, batch: &[Asked]) -> Result<(), AppendError> {
+    async fn commit(&mut self, before: &Published, step: &Step, batch: &[Asked]) -> Result<(), AppendError> {
         let change = batch.iter().find_map(|(order, _)| order.change.clone());
         if step.entries.is_empty() && change.is_none() {
             return Ok(());
@@ -210,7 +210,9 @@ impl Writer {
         match appended? {
             Appended::Done => {}
             Appended::ProjectChanged => return Err(AppendError::ProjectChanged),
-            Appended::EndedElsewhere(_) => {
+            Appended::EndedElsewhere(stands) => {
+                // What is durable there must be reached before anything is called mended.
+                self.highest = self.highest.max(stands.map_or(Cursor::ZERO, |stands| stands.cursor()));
                 tracing::error!("the store's revocation log is not the one in memory: entries were lost");
                 let longest = self.parts.policy.load().limits.longest_staleness();
                 self.parts.followers.lost(self.parts.clock.now().boot, longest);

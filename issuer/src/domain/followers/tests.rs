@@ -43,7 +43,7 @@ fn a_dead_verifier_is_waited_for_until_its_lease_for_the_types_hit_has_ended() {
     assert_eq!((waiting.reached(), waiting.next_change), (false, Some(at(30))));
     assert!(register.visibility(cursor(7), REVERSE, at(31)).reached());
     assert!(!register.visibility(cursor(7), ALL, at(31)).reached());
-    assert_eq!(register.effective_after(REVERSE), Duration::from_secs(10));
+    assert_eq!(register.effective_after(REVERSE, at(31)), Duration::from_secs(10));
 }
 
 #[test]
@@ -111,6 +111,7 @@ fn after_a_loss_nothing_is_called_visible_for_the_longest_limit() {
     register.acknowledge(&follower(1), cursor(1));
     register.lost(at(2), Duration::ZERO);
     assert!(!register.visibility(cursor(1), ALL, at(901)).reached());
+    assert_eq!(register.effective_after(REVERSE, at(2)), Duration::from_mins(15), "nor promised any earlier");
     assert!(register.visibility(cursor(1), ALL, at(902)).reached());
 }
 

@@ -1,9 +1,7 @@
 //! What a restart, a crash, a bad disk and a foreign hand leave behind, and what is made of it.
 
-use std::time::Duration;
-
 use common::{
-    clock::BootInstant,
+    clock::{BootInstant, Clock as _, SystemClock},
     revocation::{
         cursor::Cursor,
         lease::{Lease, Probes},
@@ -69,7 +67,7 @@ fn filled(written: &Written) -> (tempfile::TempDir, PathBuf, Vec<u8>) {
 fn a_restart_goes_on_from_what_was_appended() {
     let written = Written::new(5);
     let (_folder, path, _) = filled(&written);
-    let Opened { snapshot, view, refused } = open(&path, &written).unwrap();
+    let Opened { snapshot, view, refused, .. } = open(&path, &written).unwrap();
     assert!(refused.is_none());
     assert_eq!((view.log.cursor(), view.log.entries()), (Cursor::new(1, 6), 6));
     assert_eq!(view.log.log_time(), at(400));
@@ -92,13 +90,50 @@ fn section_5_another_boot_or_a_wall_clock_that_went_back_leaves_no_lease() {
     }
 }
 
+/// Failure: an older copy, put back within its lease, goes on as if nothing had been revoked since.
+#[test]
+fn a_file_that_was_put_back_has_its_entries_and_no_lease() {
+    let written = Written::new(5);
+    let (folder, path) = folder();
+    let real = SystemClock.now();
+    let opened =
+        |path: &Path, now| Snapshot::open(path, &identity(&written), &written.log_keys(), BOOT, now).unwrap();
+    let mut snapshot = opened(&path, real).snapshot;
+    snapshot.append(&batch(&written, 0, 1, 6)).unwrap();
+    snapshot.trust(&written.trust(5, Limits::default())).unwrap();
+    // As if it had been written a minute ago, and copied back just now.
+    let earlier = Timestamp::from_seconds(real.wall.seconds() - 60).unwrap();
+    let mut probes = Probes::default();
+    let number = probes.send(Now { wall: earlier, boot: real.boot });
+    let renewal = probes.answered(number, Cursor::ZERO, Duration::ZERO).unwrap();
+    snapshot.lease(renewal.once_applied(Cursor::ZERO).unwrap().record(BOOT)).unwrap();
+    drop(snapshot);
+    let again = opened(&path, real);
+    assert!(again.rolled_back && again.view.lease.is_none());
+    assert_eq!(again.view.log.end().sequence, 6);
+    drop(again);
+    let fresh = folder.path().join("fresh");
+    let mut snapshot = opened(&fresh, real).snapshot;
+    snapshot.append(&batch(&written, 0, 1, 6)).unwrap();
+    snapshot.trust(&written.trust(5, Limits::default())).unwrap();
+    let number = probes.send(real);
+    let renewal = probes.answered(number, Cursor::ZERO, Duration::ZERO).unwrap();
+    snapshot.lease(renewal.once_applied(Cursor::ZERO).unwrap().record(BOOT)).unwrap();
+    drop(snapshot);
+    let again = opened(&fresh, SystemClock.now());
+    assert!(
+        !again.rolled_back && again.view.lease.is_some(),
+        "one's own writes are no change by somebody else"
+    );
+}
+
 #[test]
 fn a_file_cut_anywhere_holds_what_the_last_whole_head_covers_and_goes_on() {
     let written = Written::new(6);
     let (_folder, path, bytes) = filled(&written);
     for cut in b"ipms-frames1".len()..bytes.len() {
         fs::write(&path, &bytes[..cut]).unwrap();
-        let Opened { mut snapshot, view, refused } = open(&path, &written).unwrap();
+        let Opened { mut snapshot, view, refused, .. } = open(&path, &written).unwrap();
         assert!(refused.is_none(), "cut at {cut}");
         let held = view.log.end().sequence;
         assert!([0, 3, 6].contains(&held), "cut at {cut}: {held}");
