@@ -79,6 +79,19 @@ fn the_top_level_holds_what_belongs_there() {
     }
 }
 
+#[test]
+fn the_integration_guide_quotes_what_is_compiled_in_at_most_15_lines() {
+    let read = |path| fs::read_to_string(root().join(path)).unwrap();
+    let (example, guide) = (read("verifier/examples/guarded.rs"), read("docs/INTEGRATION.md"));
+    let between = |text: &str, from, to| {
+        let (_, rest) = text.split_once(from).unwrap();
+        rest.split_once(to).unwrap().0.trim().to_owned()
+    };
+    let quoted = between(&guide, "```rust\n", "```");
+    assert_eq!(quoted, between(&example, "// begin\n", "// end\n"));
+    assert!(quoted.lines().filter(|line| !line.is_empty()).count() <= 15);
+}
+
 fn untidy(text: &str) -> Option<&'static str> {
     if !text.starts_with("//!") {
         return Some("the first line must be `//!`");

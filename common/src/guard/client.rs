@@ -58,12 +58,6 @@ impl Verifiers {
     /// # Errors
     /// No endpoint, one that is none, or no patience at all.
     pub fn connect(endpoints: &[&str], patience: Patience) -> Result<Self, InvalidVerifiers> {
-        if patience.attempt.is_zero() || patience.total.is_zero() || patience.connections == 0 {
-            return Err(InvalidVerifiers::NoPatience);
-        }
-        if endpoints.is_empty() {
-            return Err(InvalidVerifiers::NoEndpoint);
-        }
         let mut targets = Vec::with_capacity(endpoints.len());
         for text in endpoints {
             if !(text.starts_with("http://") || text.starts_with("unix:/")) {
@@ -73,9 +67,27 @@ impl Verifiers {
                 Endpoint::from_shared((*text).to_owned()).map_err(|_form| InvalidVerifiers::Endpoint)?;
             targets.push(endpoint.connect_timeout(patience.attempt).tcp_nodelay(true));
         }
-        let channels: Vec<_> =
-            (0..patience.connections).flat_map(|_round| targets.iter()).map(Endpoint::connect_lazy).collect();
-        Ok(Self { channels, tries: targets.len().max(2), next: AtomicUsize::new(0), patience })
+        let rounds = (0..patience.connections).flat_map(|_round| targets.iter());
+        Self::over(rounds.map(Endpoint::connect_lazy).collect(), targets.len(), patience)
+    }
+
+    /// Over connections of the caller's making, for TLS say: to `endpoints` different verifiers, in turn, and again in
+    /// the same order for every further connection to each.
+    ///
+    /// # Errors
+    /// As [`Verifiers::connect`].
+    pub fn over(
+        channels: Vec<Channel>,
+        endpoints: usize,
+        patience: Patience,
+    ) -> Result<Self, InvalidVerifiers> {
+        if patience.attempt.is_zero() || patience.total.is_zero() || patience.connections == 0 {
+            return Err(InvalidVerifiers::NoPatience);
+        }
+        if channels.is_empty() || endpoints == 0 {
+            return Err(InvalidVerifiers::NoEndpoint);
+        }
+        Ok(Self { channels, tries: endpoints.max(2), next: AtomicUsize::new(0), patience })
     }
 
     async fn ask(&self, question: &pb::VerifyTokenRequest) -> Result<pb::VerifyTokenResponse, Status> {
