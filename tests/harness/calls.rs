@@ -32,6 +32,11 @@ impl Calls {
         Self { issuer: channel(issuer), verifier: channel(verifier) }
     }
 
+    /// Over these.
+    pub const fn over(issuer: Channel, verifier: Channel) -> Self {
+        Self { issuer, verifier }
+    }
+
     /// The issuer's connection.
     pub fn issuer(&self) -> Channel {
         self.issuer.clone()

@@ -6,7 +6,10 @@ use super::*;
 use crate::{
     jws::{self, Algorithm},
     keys::{SigningKey, tests::pem},
-    token::claims::{TokenMethod, tests::claims},
+    token::{
+        claims::{TokenMethod, tests::claims},
+        kind::PerType,
+    },
 };
 
 fn key(number: usize, algorithm: Algorithm) -> SigningKey {
@@ -39,6 +42,30 @@ fn a_good_token_yields_its_claims() {
     for kind in [TokenType::Reverse, TokenType::Secondary] {
         let live = judge(&signed(kind, |_| ()), 0).ok().unwrap();
         assert_eq!(live.claims(), &claims(kind));
+    }
+}
+
+#[test]
+fn a_type_that_must_be_bound_is_refused_when_it_is_not() {
+    let policy = Policy::new("https://issuer.test".into(), "incert".into(), Policy::DEFAULT_LEEWAY).unwrap();
+    let policy = policy.with_holder_required(PerType { reverse: true, ..PerType::default() });
+    let now = Timestamp::from_seconds(1_800_000_000).unwrap();
+    let judge = |kind: TokenType, bound: Option<[u8; 32]>, shown: Option<&[u8; 32]>| {
+        let token = signed(kind, |claims| claims.holder = bound);
+        let presented = Presented { accepted_types: &TokenType::ALL, holder: shown };
+        let authentic =
+            Unverified::parse(&token)?.check_signature(Some(key(0, Algorithm::Ps256).public()))?;
+        authentic.check_claims(&policy, &Limits::default(), &presented, now).map(drop)
+    };
+    let (ours, theirs) = ([3; 32], [4; 32]);
+    for shown in [None, Some(&ours)] {
+        assert_eq!(judge(TokenType::Reverse, None, shown), Err(Refusal::WrongHolder));
+        assert_eq!(judge(TokenType::Secondary, None, shown), Ok(()));
+    }
+    for kind in [TokenType::Reverse, TokenType::Secondary] {
+        assert_eq!(judge(kind, Some(ours), Some(&ours)), Ok(()));
+        assert_eq!(judge(kind, Some(ours), Some(&theirs)), Err(Refusal::WrongHolder));
+        assert_eq!(judge(kind, Some(ours), None), Err(Refusal::WrongHolder));
     }
 }
 
