@@ -42,7 +42,7 @@ async fn every_cell_of_the_matrix_is_as_the_tables_say() {
         for (methods, reach) in tables {
             for method in methods {
                 let refused = empty_call(reach(&caller), method.path).await.err();
-                let reason = refused.as_ref().and_then(|status| status.get_details_error_info());
+                let reason = refused.as_ref().and_then(tonic_types::StatusExt::get_details_error_info);
                 let no_role = reason.is_some_and(|info| info.reason == "NO_ROLE");
                 assert_eq!(no_role, role != Some(method.role), "{name} {}: {refused:?}", method.path);
                 cells += 1;
