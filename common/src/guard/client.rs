@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 use tonic::{
     Code, Status,
     transport::{Channel, Endpoint},
@@ -39,6 +39,15 @@ impl Default for Patience {
     }
 }
 
+impl Patience {
+    const fn check(&self) -> Result<(), InvalidVerifiers> {
+        if self.attempt.is_zero() || self.total.is_zero() || self.connections == 0 {
+            return Err(InvalidVerifiers::NoPatience);
+        }
+        Ok(())
+    }
+}
+
 /// Verifiers that may stand in for each other.
 ///
 /// A try that ends in `UNAVAILABLE`, or in nothing, is made again at the next endpoint: each is asked once, and an only
@@ -56,8 +65,9 @@ impl Verifiers {
     /// Over `unix:/absolute/path` or `http://host:port`. Connects at the first call, inside a tokio runtime.
     ///
     /// # Errors
-    /// No endpoint, one that is none, or no patience at all.
+    /// No endpoint, one that is none, no patience at all, or no runtime.
     pub fn connect(endpoints: &[&str], patience: Patience) -> Result<Self, InvalidVerifiers> {
+        patience.check()?;
         let mut targets = Vec::with_capacity(endpoints.len());
         for text in endpoints {
             if !(text.starts_with("http://") || text.starts_with("unix:/")) {
@@ -67,6 +77,8 @@ impl Verifiers {
                 Endpoint::from_shared((*text).to_owned()).map_err(|_form| InvalidVerifiers::Endpoint)?;
             targets.push(endpoint.connect_timeout(patience.attempt).tcp_nodelay(true));
         }
+        // Making a connection needs a runtime, even one that is made later.
+        Handle::try_current().map_err(|_none| InvalidVerifiers::NoRuntime)?;
         let rounds = (0..patience.connections).flat_map(|_round| targets.iter());
         Self::over(rounds.map(Endpoint::connect_lazy).collect(), targets.len(), patience)
     }
@@ -81,9 +93,7 @@ impl Verifiers {
         endpoints: usize,
         patience: Patience,
     ) -> Result<Self, InvalidVerifiers> {
-        if patience.attempt.is_zero() || patience.total.is_zero() || patience.connections == 0 {
-            return Err(InvalidVerifiers::NoPatience);
-        }
+        patience.check()?;
         if channels.is_empty() || endpoints == 0 {
             return Err(InvalidVerifiers::NoEndpoint);
         }
@@ -151,6 +161,9 @@ pub enum InvalidVerifiers {
     /// Neither form.
     #[error("a verifier must be http://host:port or unix:/absolute/path")]
     Endpoint,
+    /// Called outside of one.
+    #[error("connections are made inside a tokio runtime")]
+    NoRuntime,
     /// Nothing could ever be answered.
     #[error("neither a wait nor the number of connections may be zero")]
     NoPatience,

@@ -1,10 +1,13 @@
 //! Claims about calling verifiers: over a real socket, to verifiers that answer as they are told.
 
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::{Request, Response};
+use tonic::{Request, Response, transport::Endpoint};
 
 use super::*;
-use crate::proto::v1::{self as pb, verifier_service_server as server, verify_token_response::Verdict};
+use crate::proto::v1::{
+    self as pb, verifier_service_client::VerifierServiceClient, verifier_service_server as server,
+    verify_token_response::Verdict,
+};
 
 type Answer = Result<Verdict, Status>;
 
@@ -150,12 +153,38 @@ async fn nobody_there_no_role_and_an_answer_that_cannot_be_read_are_not_knowing(
     assert!(results.contains(&Err(NotAdmitted::Undecided { retry_after: retry })), "{results:?}");
 }
 
+#[tokio::test]
+async fn a_tonic_server_is_guarded_by_the_same_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    for (answer, code) in
+        [(Ok(admission(TokenType::Reverse)), Code::Ok), (Err(NotAdmitted::Refused), Code::Unauthenticated)]
+    {
+        let path = folder.path().join(code.to_string());
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let service = server::VerifierServiceServer::new(Fake(Ok(accepted()), Arc::clone(&count)));
+        let guard = Guard::new(told(answer), [TokenType::Reverse]);
+        let routes = tonic::transport::Server::builder().layer(guard).add_service(service);
+        let serving = tokio::spawn(routes.serve_with_incoming(UnixListenerStream::new(listener)));
+        let endpoint = Endpoint::from_shared(format!("unix:{}", path.display())).unwrap();
+        let mut client = VerifierServiceClient::new(endpoint.connect().await.unwrap());
+        let bare = client.verify_token(pb::VerifyTokenRequest::default()).await;
+        assert_eq!(bare.unwrap_err().code(), Code::Unauthenticated);
+        let mut request = Request::new(pb::VerifyTokenRequest::default());
+        request.metadata_mut().insert("authorization", "Bearer a.b.c".parse().unwrap());
+        let answered = client.verify_token(request).await;
+        assert_eq!(answered.map_or_else(|status| status.code(), |_| Code::Ok), code);
+        serving.abort();
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 1, "what is turned away reaches nobody");
+}
+
 #[test]
 fn verifiers_are_named_by_socket_or_by_address() {
     let none = Patience { total: Duration::ZERO, ..Patience::default() };
     let name = &["unix:/run/verifier.sock"][..];
     for (names, patience, expected) in [
-        (&[][..], Patience::default(), InvalidVerifiers::NoEndpoint),
+        (name, Patience::default(), InvalidVerifiers::NoRuntime),
         (&["https://verifier"], Patience::default(), InvalidVerifiers::Endpoint),
         (&["unix:relative"], Patience::default(), InvalidVerifiers::Endpoint),
         (&["http://"], Patience::default(), InvalidVerifiers::Endpoint),
@@ -163,6 +192,11 @@ fn verifiers_are_named_by_socket_or_by_address() {
     ] {
         assert_eq!(Verifiers::connect(names, patience).err(), Some(expected), "{names:?}");
     }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _within = runtime.enter();
+    let nobody = Verifiers::connect(&[], Patience::default());
+    assert_eq!(nobody.err(), Some(InvalidVerifiers::NoEndpoint));
+    assert!(Verifiers::connect(name, Patience::default()).is_ok());
 }
 
 const RETRY: Duration = Duration::from_secs(1);
