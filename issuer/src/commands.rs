@@ -14,7 +14,6 @@ use crate::{
     adapters::{
         audit_file::ChainEnd,
         key_directory::{self, KeysError},
-        store::embedded::EmbeddedStore,
         store::seal::Seal,
         system_entropy::SystemEntropy,
     },
@@ -74,8 +73,8 @@ pub fn verify_audit(path: &Path) -> Result<String, String> {
 pub async fn check_store(settings: &Settings, new_epoch: bool) -> Result<(String, bool), StartError> {
     let keys = key_directory::read(&settings.keys, settings.algorithm)?;
     let seal = Seal::new(keys.seal.expose_secret_bytes());
-    let store = Arc::new(EmbeddedStore::open(&settings.store, seal)?);
-    let before = crate::domain::ports::Store::load(&*store).await?.end;
+    let store = wiring::open_store(settings, seal).await?;
+    let before = store.load().await?.end;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let realm = wiring::open(settings, keys, store, clock, new_epoch).await?;
     let published = realm.log.published();

@@ -15,6 +15,8 @@ use common::{
     },
 };
 
+use crate::adapters::store::redis::RedisSettings;
+
 /// What an issuer runs with.
 #[derive(Debug)]
 pub struct Settings {
@@ -30,8 +32,8 @@ pub struct Settings {
     pub algorithm: Algorithm,
     /// The types whose tokens must be bound to a holder's certificate. Default none.
     pub holder_required: PerType<bool>,
-    /// The embedded store's file. Default `issuer.redb`.
-    pub store: PathBuf,
+    /// Where the state is kept. Default: the embedded store in `issuer.redb`.
+    pub store: StoreSettings,
     /// Where the keys are. Default `keys`.
     pub keys: PathBuf,
     /// The audit file. Default `audit.jsonl`.
@@ -40,6 +42,15 @@ pub struct Settings {
     pub keep_after_expiry: Duration,
     /// Lifetimes 1 s to 90 d, staleness 1 s to 1 h, of each token type.
     pub limits: Limits,
+}
+
+/// Which store.
+#[derive(Clone, Debug)]
+pub enum StoreSettings {
+    /// `store.kind = "embedded"`: this file, for one issuer.
+    Embedded(PathBuf),
+    /// `store.kind = "redis"`: this server, for any number of issuers.
+    Redis(RedisSettings),
 }
 
 impl Settings {
@@ -60,8 +71,7 @@ impl Settings {
         let algorithms = [("PS256", Algorithm::Ps256), ("RS256", Algorithm::Rs256)];
         let algorithm = file_ref.choice_or("token.algorithm", Algorithm::Ps256, &algorithms);
         let holder_required = holder_required(file_ref);
-        file_ref.choice_or("store.kind", (), &[("embedded", ())]);
-        let store = file_ref.optional_path("store.path").unwrap_or_else(|| "issuer.redb".into());
+        let store = store(file_ref);
         let keys = file_ref.optional_path("keys.directory").unwrap_or_else(|| "keys".into());
         let audit = file_ref.optional_path("audit.path").unwrap_or_else(|| "audit.jsonl".into());
         let keep_after_expiry =
@@ -105,6 +115,22 @@ impl Settings {
     }
 }
 
+fn store(file: &mut SettingsFile) -> StoreSettings {
+    let redis = file.choice_or("store.kind", false, &[("embedded", false), ("redis", true)]);
+    let path = file.optional_path("store.path").unwrap_or_else(|| "issuer.redb".into());
+    let settings = RedisSettings {
+        url: file.string_or("store.url", "redis://127.0.0.1:6379"),
+        password_file: file.optional_path("store.password_file"),
+        copies: file.number_or("store.copies", 1, 1..=9),
+        deadline: file.duration_or("store.deadline", DEADLINE, 50 * MILLISECOND..=Duration::from_secs(10)),
+        accept_weaker_durability: file.bool_or("store.accept_weaker_durability", false),
+    };
+    if !settings.url_is_plain() {
+        file.refuse("store.url", "be redis://[user@]host[:port][/db] or unix:///path, without a password");
+    }
+    if redis { StoreSettings::Redis(settings) } else { StoreSettings::Embedded(path) }
+}
+
 /// A claim that every token carries: it must leave room for the rest of the 4 KiB.
 fn claim(file: &mut SettingsFile, key: &str, default: &str) -> String {
     let text = file.string_or(key, default);
@@ -114,6 +140,9 @@ fn claim(file: &mut SettingsFile, key: &str, default: &str) -> String {
     text
 }
 
+/// How long a call to Redis may take, unless told otherwise.
+const DEADLINE: Duration = Duration::from_millis(500);
+const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
@@ -130,6 +159,26 @@ mod tests {
         let settings = read("").unwrap();
         assert_eq!(settings.limits, Limits::default());
         assert_eq!(settings.service.grpc_listen.to_string(), "127.0.0.1:50051");
+    }
+
+    #[test]
+    fn a_password_in_the_address_of_the_store_is_a_mistake() {
+        let url = |url: &str| read(&format!("[store]\nkind = 'redis'\nurl = '{url}'"));
+        for plain in ["redis://host", "redis://user@host:1/2", "redis://[::1]:6379", "unix:///run/redis.sock"]
+        {
+            assert!(matches!(url(plain).unwrap().store, StoreSettings::Redis(_)), "{plain}");
+        }
+        for refused in [
+            "redis://user:secret@host",
+            "redis://:secret@host",
+            "unix:///s?pass=secret",
+            "http://host",
+            "",
+            "rediss://host",
+        ] {
+            let mistakes = url(refused).unwrap_err().to_string();
+            assert!(mistakes.contains("store.url") && !mistakes.contains("secret@"), "{mistakes}");
+        }
     }
 
     #[test]

@@ -27,8 +27,11 @@ use crate::{
         audit_file,
         journal::{FileJournal, Recovered},
         key_directory::{self, Keys, KeysError},
-        store::embedded::{self, EmbeddedStore},
-        store::seal::Seal,
+        store::{
+            embedded::{self, EmbeddedStore},
+            redis::{self, RedisStore},
+            seal::Seal,
+        },
         system_entropy::SystemEntropy,
     },
     application::{
@@ -42,7 +45,7 @@ use crate::{
         trail::Trail,
     },
     domain::ports::{Journal, Loaded, Store, StoreError},
-    settings::Settings,
+    settings::{Settings, StoreSettings},
     transport::{
         follow::{Trusting, key_set},
         issuer::Issuing,
@@ -64,9 +67,23 @@ pub async fn start(
 ) -> Result<Bound, StartError> {
     let keys = key_directory::read(&settings.keys, settings.algorithm)?;
     let seal = Seal::new(keys.seal.expose_secret_bytes());
-    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&settings.store, seal)?);
+    let store = open_store(&settings, seal).await?;
     let realm = open(&settings, keys, store, clock, false).await?;
     serve(settings, realm, shutdown).await
+}
+
+/// Opens the store that the settings name.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn open_store(settings: &Settings, seal: Seal) -> Result<Arc<dyn Store>, StartError> {
+    Ok(match &settings.store {
+        StoreSettings::Embedded(path) => Arc::new(EmbeddedStore::open(path, seal)?),
+        StoreSettings::Redis(redis) => {
+            let entropy = SystemEntropy::default();
+            Arc::new(RedisStore::open(redis, &settings.realm, seal, &entropy).await?)
+        }
+    })
 }
 
 /// Opens the realm over a store: compares it with the journal, mends it, and starts the log's writer.
@@ -263,6 +280,9 @@ pub enum StartError {
     /// The store's file.
     #[error("the store: {0}")]
     OpenStore(#[from] embedded::OpenError),
+    /// The store's server.
+    #[error("the store: {0}")]
+    OpenRedis(#[from] redis::OpenError),
     /// The store, once open.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -15,11 +15,7 @@ use common::{
     runtime::{service_settings, shutdown::Shutdown},
 };
 use issuer::{
-    adapters::{
-        key_directory,
-        store::{embedded::EmbeddedStore, seal::Seal},
-        system_entropy::SystemEntropy,
-    },
+    adapters::{key_directory, store::seal::Seal, system_entropy::SystemEntropy},
     application::{issue, projects, realm::Realm},
     domain::{
         approval::{Approval, Decision, Purpose, Reference},
@@ -49,7 +45,7 @@ async fn of(folder: &Path, algorithm: &str) -> Vec<Value> {
     let settings = settings(folder, algorithm);
     let keys = key_directory::read(&settings.keys, settings.algorithm).unwrap();
     let seal = Seal::new(keys.seal.expose_secret_bytes());
-    let store = Arc::new(EmbeddedStore::open(&settings.store, seal).unwrap());
+    let store = wiring::open_store(&settings, seal).await.unwrap();
     let realm = wiring::open(&settings, keys, store, Arc::new(SystemClock), false).await.unwrap();
     let shutdown = Shutdown::manual();
     let bound = wiring::serve(settings, Arc::clone(&realm), shutdown.clone()).await.unwrap();

@@ -46,6 +46,8 @@ pub enum Selector {
 /// A durable revocation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Revoked {
+    /// How many copies of the store hold it, at least.
+    pub copies: u32,
     /// The position of the last entry that it needs.
     pub cursor: Cursor,
     /// How many running verifiers acknowledged it already.
@@ -109,6 +111,7 @@ pub(super) fn report(realm: &Realm, done: AppendDone) -> Revoked {
     // Both the clock reading and the span are cut to seconds: one more for each keeps the promise.
     let effective_by = now.wall.plus(Duration::from_secs(after.as_secs() + 2));
     Revoked {
+        copies: realm.store.copies(),
         cursor: done.cursor,
         visible_to: visibility.visible_to(),
         followers: visibility.followers,

@@ -29,6 +29,9 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 /// survives a power cut, and every later call sees it. After an error nobody knows whether the step happened; asking
 /// again is safe wherever the doc says so. Steps of one store happen one after the other.
 pub trait Store: fmt::Debug + Send + Sync {
+    /// How many copies hold what a method that writes answered `Ok` for, at least.
+    fn copies(&self) -> u32;
+
     /// Everything that an issuer holds in memory.
     fn load(&self) -> Answer<'_, Loaded>;
 

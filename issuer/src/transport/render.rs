@@ -28,11 +28,11 @@ pub fn etag(version: u64) -> String {
     version.to_string()
 }
 
-/// A durable revocation. One store, one copy.
+/// A durable revocation.
 pub fn revoked(revoked: &Revoked) -> pb::RevokeResponse {
     pb::RevokeResponse {
         cursor: Some(values::cursor(revoked.cursor)),
-        durable_copies: 1,
+        durable_copies: revoked.copies,
         visible_to: count(revoked.visible_to),
         followers: count(revoked.followers),
         effective_by: Some(values::timestamp(revoked.effective_by)),

@@ -11,7 +11,11 @@ mod projects;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
+mod redis;
+#[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod server;
 
 /// Runs each claim against each adapter.
 macro_rules! contract {
@@ -46,6 +50,18 @@ macro_rules! contract {
                 async fn $claim() {
                     let folder = Folder::new();
                     super::$module::$claim(&folder.open()).await;
+                }
+            )+)+
+        }
+
+        mod redis_store {
+            use crate::server::RedisServer;
+
+            $($(
+                #[tokio::test]
+                async fn $claim() {
+                    let server = RedisServer::start();
+                    super::$module::$claim(&server.open().await).await;
                 }
             )+)+
         }

@@ -15,6 +15,7 @@ use issuer::{
 use proptest::prelude::*;
 
 use crate::samples::{Folder, Log, change, id, idempotency, organisation, project, record, recording, time};
+use crate::server::RedisServer;
 
 /// One step, in small numbers so that steps meet.
 #[derive(Clone, Debug)]
@@ -72,6 +73,26 @@ proptest! {
                 let said = take(&memory, &step, &mut after).await;
                 assert_eq!(take(file, &step, &mut log).await, said, "{step:?}");
                 assert_eq!(seen(file).await, seen(&memory).await, "after {step:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_sequence_of_steps_has_the_same_answers_in_redis_and_in_memory(
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let server = RedisServer::start();
+            let (memory, mut redis) = (MemoryStore::default(), server.open().await);
+            let mut log = Log::new();
+            for step in steps {
+                if let Step::Reopen = step {
+                    redis = server.open().await;
+                }
+                let mut after = log.clone();
+                let said = take(&memory, &step, &mut after).await;
+                assert_eq!(take(&redis, &step, &mut log).await, said, "{step:?}");
+                assert_eq!(seen(&redis).await, seen(&memory).await, "after {step:?}");
             }
         });
     }

@@ -124,6 +124,10 @@ impl EmbeddedStore {
 }
 
 impl Store for EmbeddedStore {
+    fn copies(&self) -> u32 {
+        1
+    }
+
     fn load(&self) -> Answer<'_, Loaded> {
         self.read(reads::load)
     }

@@ -52,6 +52,10 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
+    fn copies(&self) -> u32 {
+        1
+    }
+
     fn load(&self) -> Answer<'_, Loaded> {
         Box::pin(async {
             let state = self.state();

@@ -3,4 +3,6 @@
 pub mod embedded;
 pub mod memory;
 mod records;
+pub mod redis;
+mod runs;
 pub mod seal;

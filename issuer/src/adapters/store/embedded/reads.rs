@@ -2,13 +2,7 @@
 
 use std::ops::Bound;
 
-use common::{
-    organisation_id::OrganisationId,
-    project::Project,
-    project_id::ProjectId,
-    revocation::entry::{pack, unpack},
-    token_id::TokenId,
-};
+use common::{organisation_id::OrganisationId, project::Project, project_id::ProjectId, token_id::TokenId};
 use redb::{ReadTransaction, ReadableTable};
 
 use super::{
@@ -19,7 +13,7 @@ use super::{
     },
 };
 use crate::{
-    adapters::store::{records::Record, seal::Seal},
+    adapters::store::{records::Record, runs::behind, seal::Seal},
     domain::{
         followers::Row,
         ledger::TokenRecord,
@@ -36,18 +30,7 @@ pub(super) fn load(transaction: &ReadTransaction, seal: &Seal) -> Result<Loaded,
         for row in transaction.open_table(LOG)?.range((epoch, 0)..=(epoch, u64::MAX))? {
             let (_, run) = row?;
             // A run may begin at or before the base: only what lies behind it is the log's.
-            let entries = unpack(run.value()).map_err(|_unreadable| Fault::Lost("log"))?;
-            match entries.first().map(|first| first.cursor.sequence <= base.sequence) {
-                Some(true) => {
-                    let rest: Vec<_> =
-                        entries.into_iter().filter(|entry| entry.cursor.sequence > base.sequence).collect();
-                    if !rest.is_empty() {
-                        runs.push(pack(&rest));
-                    }
-                }
-                Some(false) => runs.push(run.value().to_vec()),
-                None => {}
-            }
+            runs.extend(behind(run.value(), base.sequence).map_err(|_unreadable| Fault::Lost("log"))?);
         }
     }
     let mut followers = Vec::new();

@@ -1,0 +1,89 @@
+//! The key schema in Redis, version 1: what is kept under which key. No key ever has a time to live: Redis would delete
+//! it for good after a jump of its host's clock.
+
+use common::{organisation_id::OrganisationId, project_id::ProjectId};
+
+use crate::domain::approval::Reference;
+
+/// The keys of one realm. All of them share a hash tag, so that one step may touch any of them in a cluster too.
+#[derive(Debug)]
+pub(super) struct Keys {
+    /// Hash of single values, by the names below:
+    ///
+    /// * `epoch`, `sequence`, `hash`, `base`, `base_hash`, `time`: the log's end. Numbers are decimal, hashes 32 bytes.
+    /// * `policy`, `policy_version`: limits and key roles, sealed, and their version.
+    /// * `audit`: how far the audit trail reached.
+    /// * `newest`: the number given to a token record last.
+    /// * `touched`: means nothing (see `connections`).
+    pub(super) meta: String,
+    /// Hash: project id → version in 20 digits, sealed project.
+    pub(super) projects: String,
+    /// Sorted set: every project id, in the order of its bytes.
+    pub(super) project_ids: String,
+    /// Hash: number in 16 digits → `epoch:sequence:` at which it was recorded, token record.
+    pub(super) ledger: String,
+    /// Hash: token id (16 bytes) → number.
+    pub(super) numbers: String,
+    /// Sorted set: number, by number.
+    pub(super) tokens: String,
+    /// Sorted set: number, by expiry in seconds.
+    pub(super) by_expiry: String,
+    /// Hash: blinded idempotency key → number, blinded content.
+    pub(super) idempotency: String,
+    /// Hash: number → blinded idempotency key, so that it is forgotten with its record.
+    pub(super) idempotency_of: String,
+    /// Hash: sequence of the first entry in 20 digits → packed entries of the epoch that stands.
+    pub(super) log: String,
+    /// Sorted set: those sequences, in order.
+    pub(super) firsts: String,
+    /// Hash: instance in 20 digits and follower id → row.
+    pub(super) followers: String,
+    prefix: String,
+}
+
+impl Keys {
+    pub(super) fn new(realm: &str) -> Self {
+        let prefix = format!("{{ipms:{realm}}}:v1:");
+        let key = |name: &str| format!("{prefix}{name}");
+        Self {
+            meta: key("meta"),
+            projects: key("projects"),
+            project_ids: key("project_ids"),
+            ledger: key("ledger"),
+            numbers: key("numbers"),
+            tokens: key("tokens"),
+            by_expiry: key("tokens_by_expiry"),
+            idempotency: key("idempotency"),
+            idempotency_of: key("idempotency_of"),
+            log: key("log"),
+            firsts: key("log_firsts"),
+            followers: key("followers"),
+            prefix,
+        }
+    }
+
+    /// Sorted set: the ids of projects that this organisation owns, works on, or worked on once.
+    pub(super) fn projects_of(&self, organisation: OrganisationId) -> String {
+        format!("{}projects_of:{organisation}", self.prefix)
+    }
+
+    /// Sorted set: the numbers of a project's token records, by number.
+    pub(super) fn tokens_of_project(&self, project: &ProjectId) -> String {
+        format!("{}tokens_of_project:{project}", self.prefix)
+    }
+
+    /// Sorted set: the numbers of an organisation's token records, by number.
+    pub(super) fn tokens_of_organisation(&self, organisation: OrganisationId) -> String {
+        format!("{}tokens_of_organisation:{organisation}", self.prefix)
+    }
+
+    /// Sorted set: the numbers of the token records issued for a request, by number.
+    pub(super) fn tokens_of_request(&self, request: &Reference) -> String {
+        format!("{}tokens_of_request:{}", self.prefix, request.as_str())
+    }
+}
+
+/// A number whose order as text is its own: sequences, versions, instances.
+pub(super) fn digits(number: u64) -> String {
+    format!("{number:020}")
+}

@@ -1,0 +1,236 @@
+//! What is written to Redis: each step is one script, built here, and its answer is read here.
+
+use common::{
+    organisation_id::OrganisationId, project::Project, revocation::head::Link, timestamp::Timestamp,
+};
+
+use super::{
+    RedisStore,
+    connections::{Call, Parts},
+    keys::digits,
+    reads,
+    refusal::Refusal,
+    scripts,
+};
+use crate::{
+    adapters::store::records::Record as _,
+    domain::{
+        followers::{Follower, Row},
+        ledger::TokenRecord,
+        policy_record::PolicyRecord,
+        ports::{
+            Append, Appended, AuditMark, Created, Idempotency, ProjectChange, Recorded, Recording, StoreError,
+        },
+    },
+};
+
+impl RedisStore {
+    async fn step(&self, call: Call) -> Result<Parts, StoreError> {
+        self.connections.write(&call).await.map_err(Refusal::told)
+    }
+
+    pub(super) async fn take_create(&self, project: Project) -> Result<Created, StoreError> {
+        let id = project.id.as_str();
+        let mut call = Call::new(scripts::CREATE)
+            .key(self.keys.projects.as_str())
+            .key(self.keys.project_ids.as_str())
+            .arg(id)
+            .arg(self.sealed(&project));
+        for organisation in organisations(&project) {
+            call = call.key(self.keys.projects_of(organisation));
+        }
+        let answer = self.step(call).await?;
+        match said(&answer)? {
+            b"new" => Ok(Created::New),
+            b"stood" => reads::project(&self.seal, id.as_bytes(), part(&answer, 1)?).map(Created::Stood),
+            _ => Err(Refusal::Foreign.told()),
+        }
+    }
+
+    pub(super) async fn take_append(&self, append: Append) -> Result<Appended, StoreError> {
+        let Append { after, entries, end, change, audit } = append;
+        let back = after.is_some_and(|(epoch, link)| (end.epoch, end.end.sequence) < (epoch, link.sequence));
+        let (epoch, stands) =
+            after.map_or((String::new(), None), |(epoch, link)| (epoch.to_string(), Some(link)));
+        let behind = after.filter(|(epoch, _)| *epoch == end.epoch).map_or(end.base, |(_, link)| link);
+        let mut call = Call::new(scripts::APPEND)
+            .key(self.keys.meta.as_str())
+            .key(self.keys.projects.as_str())
+            .key(self.keys.log.as_str())
+            .key(self.keys.firsts.as_str())
+            .arg(epoch)
+            .arg(stands.map_or(String::new(), |link| link.sequence.to_string()))
+            .arg(stands.map_or(Vec::new(), |link| link.hash.to_vec()))
+            .arg(if back { "back" } else { "" })
+            .arg(end.epoch.to_string())
+            .arg(end.end.sequence.to_string())
+            .arg(end.end.hash)
+            .arg(end.base.sequence.to_string())
+            .arg(end.base.hash)
+            .arg(end.log_time.seconds().to_string())
+            .arg(digits(behind.sequence.saturating_add(1)))
+            .arg(entries)
+            .arg(mark(audit));
+        if let Some(ProjectChange { expected, project }) = &change {
+            call = call.arg(project.id.as_str()).arg(digits(*expected)).arg(self.sealed(project));
+            for organisation in organisations(project) {
+                call = call.key(self.keys.projects_of(organisation));
+            }
+        } else {
+            call = call.arg("").arg("").arg("");
+        }
+        let answer = self.step(call).await?;
+        match said(&answer)? {
+            b"done" => Ok(Appended::Done),
+            b"project" => Ok(Appended::ProjectChanged),
+            b"elsewhere" => reads::end(answer.get(1..).unwrap_or_default()).map(Appended::EndedElsewhere),
+            _ => Err(Refusal::Foreign.told()),
+        }
+    }
+
+    pub(super) async fn take_record(&self, recording: Recording) -> Result<Recorded, StoreError> {
+        let Recording { mut record, checked, idempotency, audit } = recording;
+        let (key, content) = idempotency.map_or((Vec::new(), Vec::new()), |Idempotency { key, content }| {
+            (key.to_vec(), content.to_vec())
+        });
+        let [project, organisation, request] = self.indexes(&record);
+        let mut call = Call::new(scripts::RECORD)
+            .key(self.keys.meta.as_str())
+            .key(self.keys.projects.as_str())
+            .key(self.keys.ledger.as_str())
+            .key(self.keys.numbers.as_str())
+            .key(self.keys.idempotency.as_str())
+            .key(self.keys.idempotency_of.as_str())
+            .key(self.keys.tokens.as_str())
+            .key(self.keys.by_expiry.as_str())
+            .key(project)
+            .key(organisation)
+            .key(request)
+            .arg(*record.id.as_bytes())
+            .arg(record.to_bytes())
+            .arg(record.expires_at.seconds().to_string())
+            .arg(key)
+            .arg(content.clone())
+            .arg(mark(audit));
+        for one in &checked {
+            call = call.arg(one.project.as_str()).arg(digits(one.version));
+        }
+        let answer = self.step(call).await?;
+        match said(&answer)? {
+            b"at" => {
+                let (epoch, sequence) = (part(&answer, 1)?, part(&answer, 2)?);
+                reads::cursor(epoch, sequence).map(Recorded::At)
+            }
+            b"before" => {
+                let stands = reads::token(part(&answer, 1)?)?;
+                let same_content = if let Some(used) = answer.get(2) {
+                    used.as_ref() == Some(&content)
+                } else {
+                    // Asked again, with no key: a record never changes.
+                    record.recorded = stands.recorded;
+                    record == stands
+                };
+                Ok(Recorded::Before { record: stands, same_content })
+            }
+            b"project" => Ok(Recorded::ProjectChanged),
+            b"no_log" => Ok(Recorded::NoLog),
+            _ => Err(Refusal::Foreign.told()),
+        }
+    }
+
+    /// The oldest are looked up first. A record never changes, so nothing comes in between but other forgetting.
+    pub(super) async fn take_forget(&self, before: Timestamp, most: usize) -> Result<usize, StoreError> {
+        let old = self.see_expired(before, most).await?;
+        if old.is_empty() {
+            return Ok(0);
+        }
+        let mut call = Call::new(scripts::FORGET)
+            .key(self.keys.ledger.as_str())
+            .key(self.keys.numbers.as_str())
+            .key(self.keys.idempotency.as_str())
+            .key(self.keys.idempotency_of.as_str())
+            .key(self.keys.tokens.as_str())
+            .key(self.keys.by_expiry.as_str());
+        for (number, record) in &old {
+            for index in self.indexes(record) {
+                call = call.key(index);
+            }
+            call = call.arg(reads::token_number(*number)).arg(*record.id.as_bytes());
+        }
+        let answer = self.step(call).await?;
+        reads::number(said(&answer)?)
+            .and_then(|count| usize::try_from(count).map_err(|_large| StoreError::LostData))
+    }
+
+    pub(super) async fn take_trim(&self, epoch: u64, base: Link) -> Result<(), StoreError> {
+        let call = Call::new(scripts::TRIM)
+            .key(self.keys.meta.as_str())
+            .key(self.keys.log.as_str())
+            .key(self.keys.firsts.as_str())
+            .arg(epoch.to_string())
+            .arg(base.sequence.to_string())
+            .arg(base.hash)
+            .arg(digits(base.sequence.saturating_add(1)));
+        self.step(call).await.map(drop)
+    }
+
+    pub(super) async fn take_policy(&self, record: PolicyRecord) -> Result<bool, StoreError> {
+        let Some(expected) = record.version.checked_sub(1) else { return Ok(false) };
+        let call = Call::new(scripts::POLICY)
+            .key(self.keys.meta.as_str())
+            .arg(expected.to_string())
+            .arg(record.version.to_string())
+            .arg(self.seal.close("policy", "policy", &record.to_bytes()));
+        Ok(said(&self.step(call).await?)? == b"done")
+    }
+
+    pub(super) async fn take_join(&self, row: Row) -> Result<(), StoreError> {
+        let call = Call::new(scripts::JOIN).key(self.keys.followers.as_str());
+        self.step(call.arg(name(&row.follower)).arg(row.to_bytes())).await.map(drop)
+    }
+
+    pub(super) async fn take_leave(&self, followers: Vec<Follower>) -> Result<(), StoreError> {
+        let mut call = Call::new(scripts::LEAVE).key(self.keys.followers.as_str());
+        for follower in &followers {
+            call = call.arg(name(follower));
+        }
+        self.step(call).await.map(drop)
+    }
+
+    /// A project as it is kept: its version, for scripts to compare, and the sealed record.
+    fn sealed(&self, project: &Project) -> Vec<u8> {
+        let sealed = self.seal.close("project", project.id.as_str(), &project.to_bytes());
+        [digits(project.version).as_bytes(), &sealed].concat()
+    }
+
+    /// The indexes that a record stands in, besides those of all.
+    fn indexes(&self, record: &TokenRecord) -> [String; 3] {
+        [
+            self.keys.tokens_of_project(&record.project),
+            self.keys.tokens_of_organisation(record.organisation),
+            self.keys.tokens_of_request(&record.approval_request),
+        ]
+    }
+}
+
+/// The first part of an answer: what came of the step.
+fn said(answer: &Parts) -> Result<&[u8], StoreError> {
+    part(answer, 0)
+}
+
+fn part(answer: &Parts, index: usize) -> Result<&[u8], StoreError> {
+    answer.get(index).and_then(Option::as_deref).ok_or_else(|| Refusal::Foreign.told())
+}
+
+/// Who sees it.
+fn organisations(project: &Project) -> impl Iterator<Item = OrganisationId> {
+    std::iter::once(project.owner).chain(project.collaborators.iter().map(|one| one.organisation))
+}
+
+fn mark(audit: Option<AuditMark>) -> Vec<u8> {
+    audit.map_or(Vec::new(), |mark| mark.to_bytes())
+}
+
+fn name(follower: &Follower) -> String {
+    format!("{}{}", digits(follower.instance), follower.id)
+}

@@ -1,0 +1,205 @@
+//! What the Redis store promises beyond the contract: nothing acknowledged is lost, nothing waits for ever, no server is
+//! used that could lose something without notice.
+
+use std::time::Duration;
+
+use common::token::{Limits, kind::PerType};
+use issuer::{
+    adapters::store::redis::{OpenError, RedisSettings, Unfit, Wrong},
+    domain::{
+        followers::{Follower, Row},
+        policy_record::PolicyRecord,
+        ports::{Append, Appended, Created, Recorded, Recording, Store as _, StoreError},
+    },
+};
+
+use crate::{
+    samples::{Log, change, id, idempotency, keep, project, ready, record, recording},
+    server::RedisServer,
+};
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_in_kills_of_the_server() {
+    let mut server = RedisServer::start();
+    let store = server.open().await;
+    let mut log = Log::new();
+    for round in 0..ROUNDS {
+        // Killed while appends are under way: the last one may or may not stand.
+        let killed = tokio::task::spawn_blocking(move || {
+            std::thread::sleep(Duration::from_millis(round % 7));
+            server.kill();
+            server
+        });
+        let last = loop {
+            let (append, after) = log.step(1);
+            match store.append(append).await {
+                Ok(Appended::Done) => log = after,
+                Ok(answer) => panic!("round {round}: {answer:?}"),
+                Err(error) => {
+                    assert_eq!(error, StoreError::Unreachable);
+                    break after;
+                }
+            }
+        };
+        server = killed.await.unwrap();
+        server.start_again();
+        let end = loop {
+            match store.load().await {
+                Ok(loaded) => break loaded.end,
+                Err(error) => assert_eq!(error, StoreError::Unreachable),
+            }
+        };
+        if end == last.end {
+            log = last;
+        }
+        assert_eq!(end, log.end, "round {round}");
+    }
+    let runs = store.load().await.unwrap().runs.concat();
+    assert_eq!(runs, common::revocation::entry::pack(&log.entries));
+}
+
+#[tokio::test]
+async fn a_frozen_server_stops_no_caller_for_longer_than_the_deadline() {
+    let server = RedisServer::start();
+    let settings = RedisSettings { deadline: Duration::from_millis(200), ..server.settings() };
+    let store = server.try_open(settings).await.unwrap();
+    let mut log = ready(&store).await;
+    server.freeze();
+    let (append, after) = log.step(1);
+    let calls = async {
+        assert_eq!(store.append(append).await, Err(StoreError::Unreachable));
+        assert_eq!(store.project(id("p")).await, Err(StoreError::Unreachable));
+        assert_eq!(store.load().await, Err(StoreError::Unreachable));
+    };
+    tokio::time::timeout(Duration::from_secs(30), calls).await.expect("every call ends");
+    server.thaw();
+    let end = loop {
+        match store.load().await {
+            Ok(loaded) => break loaded.end,
+            Err(error) => assert_eq!(error, StoreError::Unreachable),
+        }
+    };
+    if end == after.end {
+        log = after;
+    }
+    assert_eq!(end, log.end);
+    log = loop {
+        // What was sent before the freeze may still be in the pipe.
+        let (append, after) = log.step(1);
+        match store.append(append).await {
+            Ok(Appended::EndedElsewhere(end)) if end == after.end => break after,
+            Ok(Appended::Done) => break after,
+            Ok(answer) => panic!("{answer:?}"),
+            Err(error) => assert_eq!(error, StoreError::Unreachable),
+        }
+    };
+    assert_eq!(store.load().await.unwrap().end, log.end);
+}
+
+#[tokio::test]
+async fn an_emptied_server_is_no_empty_log() {
+    let server = RedisServer::start();
+    let store = server.open().await;
+    let log = ready(&store).await;
+    server.tell("FLUSHALL");
+    assert_eq!(store.append(log.step(1).0).await, Ok(Appended::EndedElsewhere(None)));
+    assert_eq!(store.record(recording(record(1, "p"))).await, Ok(Recorded::NoLog));
+    assert_eq!(store.load().await.unwrap().end, None);
+}
+
+#[tokio::test]
+async fn each_wrong_setting_of_the_server_stops_the_start_by_name() {
+    let wrong = [
+        (vec!["--maxmemory-policy", "allkeys-lru"], Wrong::Eviction),
+        (vec!["--maxmemory-policy", "volatile-ttl"], Wrong::Eviction),
+        (vec!["--appendonly", "no"], Wrong::AppendOnly),
+        (vec!["--appendfsync", "everysec"], Wrong::Fsync),
+        (vec!["--appendfsync", "no"], Wrong::Fsync),
+        (vec!["--rename-command", "CONFIG", ""], Wrong::Unknown),
+        (vec!["--replicaof", "127.0.0.1", "1"], Wrong::Role),
+    ];
+    for (options, named) in wrong {
+        let server = RedisServer::with(&options);
+        let refused = server.try_open(server.settings()).await.unwrap_err();
+        let OpenError::Unfit(Unfit::Wrong(found)) = refused else { panic!("{options:?}: {refused}") };
+        assert_eq!(found, [named], "{options:?}");
+        let accepted = RedisSettings { accept_weaker_durability: true, ..server.settings() };
+        let may_be_accepted = [Wrong::AppendOnly, Wrong::Fsync, Wrong::Unknown].contains(&named);
+        assert_eq!(server.try_open(accepted).await.is_ok(), may_be_accepted, "{options:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_too_few_copies_acknowledge_is_not_acknowledged() {
+    let server = RedisServer::start();
+    let settings = RedisSettings { copies: 2, deadline: Duration::from_millis(200), ..server.settings() };
+    let store = server.try_open(settings).await.unwrap();
+    assert_eq!(store.append(Log::new().step(1).0).await, Err(StoreError::Unreachable));
+    assert_eq!(store.create_project(project("p", 1, &[])).await, Err(StoreError::Unreachable));
+}
+
+#[tokio::test]
+async fn a_server_without_memory_or_access_acknowledges_nothing() {
+    let server = RedisServer::start();
+    let store = server.open().await;
+    let log = ready(&store).await;
+    for (name, broken, mended) in [
+        ("p2", "CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+        ("p3", "CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
+        ("p4", "ACL SETUSER default -hset", "ACL SETUSER default +hset"),
+        ("p5", "REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+    ] {
+        server.tell(broken);
+        assert_eq!(store.append(log.step(1).0).await, Err(StoreError::Unreachable), "{broken}");
+        assert_eq!(store.record(recording(record(1, "p"))).await, Err(StoreError::Unreachable), "{broken}");
+        server.tell(mended);
+        let mut created = Err(StoreError::Unreachable);
+        while created == Err(StoreError::Unreachable) {
+            created = store.create_project(project(name, 1, &[])).await;
+        }
+        assert_eq!(created, Ok(Created::New), "{mended}");
+    }
+    assert_eq!(store.append(log.step(1).0).await, Ok(Appended::Done));
+}
+
+#[tokio::test]
+async fn no_key_has_a_time_to_live() {
+    let server = RedisServer::start();
+    let store = server.open().await;
+    let log = ready(&store).await;
+    store.save_policy(PolicyRecord::first(Limits::default())).await.unwrap();
+    let limits = PerType::from_fn(|_| Duration::from_secs(1));
+    let follower = Follower { id: "v".to_owned(), instance: 1 };
+    store.save_follower(Row { follower, limits }).await.unwrap();
+    keep(&store, Recording { idempotency: Some(idempotency(1, 1)), ..recording(record(1, "p")) }).await;
+    let append = Append { change: Some(change(&project("p", 1, &[]), &[2])), ..log.step(3).0 };
+    assert_eq!(store.append(append).await, Ok(Appended::Done));
+    let keys = server.tell("KEYS *");
+    let keys: Vec<_> = keys.lines().filter(|line| line.starts_with('{')).collect();
+    assert!(keys.len() > 12, "{keys:?}");
+    for key in keys {
+        assert!(key.starts_with("{ipms:test}:v1:"), "{key}");
+        assert_eq!(server.tell(&format!("PTTL {key}")).trim(), ":-1", "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_project_that_was_tampered_with_is_lost_data() {
+    let server = RedisServer::start();
+    let store = server.open().await;
+    for name in ["p", "q"] {
+        store.create_project(project(name, 1, &[])).await.unwrap();
+    }
+    let swap = "EVAL \"return redis.call('HSET', KEYS[1], 'p', redis.call('HGET', KEYS[1], 'q'))\" 1";
+    server.tell(&format!("{swap} {{ipms:test}}:v1:projects"));
+    let lost = Some(StoreError::LostData);
+    assert_eq!(store.project(id("p")).await.err(), lost);
+    assert_eq!(store.projects(None, None, 9).await.err(), lost);
+    assert_eq!(store.create_project(project("p", 1, &[])).await.err(), lost);
+    assert_eq!(store.project(id("q")).await, Ok(Some(project("q", 1, &[]))));
+    server.tell("DEL {ipms:test}:v1:log");
+    server.tell("SET {ipms:test}:v1:meta 1");
+    assert_eq!(store.load().await.err(), lost);
+}
+
+const ROUNDS: u64 = 100;
