@@ -123,8 +123,13 @@ fn store(file: &mut SettingsFile) -> StoreSettings {
         password_file: file.optional_path("store.password_file"),
         copies: file.number_or("store.copies", 1, 1..=9),
         deadline: file.duration_or("store.deadline", DEADLINE, 50 * MILLISECOND..=Duration::from_secs(10)),
+        issuer: file.string_or("store.issuer", "1"),
         accept_weaker_durability: file.bool_or("store.accept_weaker_durability", false),
     };
+    let letters = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    if !(1..=64).contains(&settings.issuer.len()) || !settings.issuer.bytes().all(letters) {
+        file.refuse("store.issuer", "be 1 to 64 characters of [a-z0-9-]");
+    }
     if !settings.url_is_plain() {
         file.refuse("store.url", "be redis://[user@]host[:port][/db] or unix:///path, without a password");
     }

@@ -1,12 +1,19 @@
 //! What stands in the way of promises, told by name: to health, to readiness, and to whoever asks for a token.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use common::clock::BootInstant;
 
 /// Conditions of this process. Each is set where it is seen.
 #[derive(Debug, Default)]
 pub struct Conditions {
     audit_broken: AtomicBool,
     store_failed: AtomicBool,
+    /// Of the boot clock, in milliseconds, plus one; 0: never.
+    confirmed: AtomicU64,
 }
 
 impl Conditions {
@@ -23,6 +30,18 @@ impl Conditions {
     /// Whether the last step of the store failed.
     pub fn store_answered(&self, well: bool) {
         self.store_failed.store(!well, Ordering::Relaxed);
+    }
+
+    /// Everything that the store had acknowledged to any issuer by `sent` is published here.
+    pub fn confirmed(&self, sent: BootInstant) {
+        let millis = u64::try_from(sent.since(BootInstant::default()).as_millis()).unwrap_or(u64::MAX - 1);
+        self.confirmed.fetch_max(millis + 1, Ordering::Relaxed);
+    }
+
+    /// How long ago that was, never less; `None`: it never was.
+    pub fn confirmed_age(&self, now: BootInstant) -> Option<Duration> {
+        let millis = self.confirmed.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(now.since(BootInstant::default()).saturating_sub(Duration::from_millis(millis)))
     }
 
     /// The last step of the store failed.

@@ -45,7 +45,7 @@ pub enum Say {
     /// Everything that it holds of this epoch is wanted: entries were lost.
     Wanted(u64),
     /// The answer to a probe: this was the end of the log after the probe arrived.
-    Answer(u64, Cursor),
+    Answer(u64, Cursor, Duration),
 }
 
 /// A part of an offer.
@@ -166,10 +166,16 @@ impl Feed {
         self.probed = number;
         let mut say = self.catch_up()?;
         let told = self.head.as_ref().filter(|_| !self.realm.log.published().lost);
-        if let Some(head) = told
+        // Of its own store an issuer knows the end. Of a shared one it knows what the last confirmed round told.
+        let age = if self.realm.store.shared() {
+            self.realm.conditions.confirmed_age(self.realm.clock.now().boot)
+        } else {
+            Some(Duration::ZERO)
+        };
+        if let (Some(head), Some(age)) = (told, age)
             && self.realm.followers.answer(&self.follower, self.realm.clock.now().boot)
         {
-            say.push(Say::Answer(number, head.statement().cursor()));
+            say.push(Say::Answer(number, head.statement().cursor(), age));
         }
         Ok(say)
     }

@@ -172,7 +172,9 @@ impl From<AppendError> for ProjectError {
         match error {
             AppendError::ProjectChanged => Self::OldEtag,
             AppendError::Store(error) => Self::Store(error),
-            AppendError::Lost | AppendError::Signing | AppendError::Stopped => Self::Log(error),
+            AppendError::Behind | AppendError::Lost | AppendError::Signing | AppendError::Stopped => {
+                Self::Log(error)
+            }
         }
     }
 }

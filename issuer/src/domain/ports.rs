@@ -35,6 +35,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Everything that an issuer holds in memory.
     fn load(&self) -> Answer<'_, Loaded>;
 
+    /// Whether other issuers append to the same log.
+    fn shared(&self) -> bool;
+
+    /// Where the log ends, as [`Store::copies`] copies have it: nothing acknowledged before this call lies behind it.
+    fn confirmed_end(&self) -> Answer<'_, Option<LogEnd>>;
+
+    /// The entries behind the sequence `behind` of the log that ends there, packed, in runs as they were appended. `None`
+    /// when the log has another base or epoch by now.
+    fn runs(&self, end: LogEnd, behind: u64) -> Answer<'_, Option<Vec<Vec<u8>>>>;
+
     /// Adds a project. Safe to repeat.
     fn create_project(&self, project: Project) -> Answer<'_, Created>;
 
@@ -94,7 +104,7 @@ pub struct Loaded {
     pub policy: Option<PolicyRecord>,
     /// The rows of the register.
     pub followers: Vec<Row>,
-    /// How far the audit trail reached when the store last heard of it.
+    /// How far this issuer's audit trail reached when the store last heard of it.
     pub audit: Option<AuditMark>,
 }
 

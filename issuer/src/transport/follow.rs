@@ -190,11 +190,10 @@ fn render(say: Say) -> pb::FollowResponse {
             entries: prost::bytes::Bytes::from_owner(run.bytes),
         }),
         Say::Wanted(epoch) => Said::Wanted(pb::FollowWanted { epoch, after_sequence: 0 }),
-        // Embedded: the head was read after the probe arrived.
-        Say::Answer(number, end) => Said::Answer(pb::FollowAnswer {
+        Say::Answer(number, end, age) => Said::Answer(pb::FollowAnswer {
             number,
             cursor: Some(cursor(end)),
-            head_age: Some(duration(Duration::ZERO)),
+            head_age: Some(duration(age)),
         }),
     };
     pb::FollowResponse { message: Some(message) }

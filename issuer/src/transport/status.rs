@@ -105,6 +105,8 @@ fn append(error: AppendError) -> Status {
         AppendError::ProjectChanged => with_reason(Code::Aborted, "OLD_ETAG", error.to_string()),
         AppendError::Lost => lost(),
         AppendError::Store(error) => store(error),
+        // Safe to repeat, as after any other failure of the store.
+        AppendError::Behind => store(StoreError::Unreachable),
         AppendError::Signing => internal(),
         AppendError::Stopped => unavailable("SHUTTING_DOWN", error.to_string(), SOON),
     }

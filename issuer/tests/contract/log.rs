@@ -20,6 +20,30 @@ pub(crate) async fn an_append_stands_where_the_log_ended(store: &dyn Store) {
     assert_eq!(runs, [1, 3, 2], "as they were appended");
 }
 
+pub(crate) async fn the_runs_behind_a_sequence_lead_to_the_end(store: &dyn Store) {
+    assert_eq!(store.confirmed_end().await, Ok(None));
+    let mut log = Log::new();
+    for count in [1, 3, 2] {
+        log.append(store, count).await;
+        assert_eq!(store.confirmed_end().await, Ok(log.end));
+    }
+    let end = log.end.unwrap();
+    let numbers = async |end: LogEnd, behind| {
+        let runs = store.runs(end, behind).await.unwrap();
+        let number = |run: &Vec<u8>| unpack(run).unwrap().iter().map(|one| one.cursor.sequence).collect();
+        runs.map(|runs| runs.iter().map(number).collect::<Vec<Vec<u64>>>())
+    };
+    assert_eq!(numbers(end, 0).await, Some(vec![vec![1], vec![2, 3, 4], vec![5, 6]]));
+    assert_eq!(numbers(end, 1).await, Some(vec![vec![2, 3, 4], vec![5, 6]]));
+    assert_eq!(numbers(end, 6).await, Some(Vec::new()));
+    let before = LogEnd { end: log.link(4), ..end };
+    assert_eq!(numbers(before, 1).await, Some(vec![vec![2, 3, 4]]), "what was appended later is left out");
+    assert_eq!(numbers(LogEnd { epoch: 2, ..end }, 1).await, None);
+    store.trim(1, log.link(1)).await.unwrap();
+    assert_eq!(numbers(end, 1).await, None, "trimmed meanwhile");
+    assert_eq!(numbers(store.confirmed_end().await.unwrap().unwrap(), 4).await, Some(vec![vec![5, 6]]));
+}
+
 pub(crate) async fn an_append_elsewhere_is_told_where_the_log_ends(store: &dyn Store) {
     let mut log = Log::new();
     let (first, _) = log.step(1);

@@ -72,6 +72,7 @@ contract! {
     log:
         a_new_store_holds_nothing
         an_append_stands_where_the_log_ended
+        the_runs_behind_a_sequence_lead_to_the_end
         an_append_elsewhere_is_told_where_the_log_ends
         an_append_that_would_take_the_log_back_changes_nothing
         a_project_changes_in_the_step_that_appends

@@ -9,7 +9,7 @@ use issuer::{
     domain::{
         followers::{Follower, Row},
         policy_record::PolicyRecord,
-        ports::{Append, Appended, Created, Recorded, Recording, Store as _, StoreError},
+        ports::{Append, Appended, AuditMark, Created, Recorded, Recording, Store as _, StoreError},
     },
 };
 
@@ -160,6 +160,21 @@ async fn a_server_without_memory_or_access_acknowledges_nothing() {
         assert_eq!(created, Ok(Created::New), "{mended}");
     }
     assert_eq!(store.append(log.step(1).0).await, Ok(Appended::Done));
+}
+
+#[tokio::test]
+async fn each_issuer_has_an_audit_mark_of_its_own() {
+    let server = RedisServer::start();
+    let store = server.open().await;
+    let settings = RedisSettings { issuer: "2".to_owned(), ..server.settings() };
+    let other = server.try_open(settings).await.unwrap();
+    let mark = |number| Some(AuditMark { number, hash: [1; 32] });
+    let (append, log) = Log::new().step(1);
+    store.append(Append { audit: mark(1), ..append }).await.unwrap();
+    assert_eq!(other.load().await.unwrap().audit, None);
+    other.append(Append { audit: mark(7), ..log.step(1).0 }).await.unwrap();
+    assert_eq!(store.load().await.unwrap().audit, mark(1));
+    assert_eq!(other.load().await.unwrap().audit, mark(7));
 }
 
 #[tokio::test]

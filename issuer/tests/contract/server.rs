@@ -54,6 +54,7 @@ impl RedisServer {
             password_file: None,
             copies: 1,
             deadline: DEADLINE,
+            issuer: "1".to_owned(),
             accept_weaker_durability: false,
         }
     }

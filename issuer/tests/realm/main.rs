@@ -5,4 +5,6 @@ mod feed;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod others;
+#[cfg(test)]
 mod world;

@@ -32,7 +32,9 @@ use crate::domain::{
     followers::{Follower, Row},
     ledger::TokenRecord,
     policy_record::PolicyRecord,
-    ports::{Answer, Append, Appended, Created, Loaded, Recorded, Recording, Store, StoreError, TokensOf},
+    ports::{
+        Answer, Append, Appended, Created, Loaded, LogEnd, Recorded, Recording, Store, StoreError, TokensOf,
+    },
 };
 
 /// A store in one file, or in memory for tests. One process holds it.
@@ -130,6 +132,18 @@ impl Store for EmbeddedStore {
 
     fn load(&self) -> Answer<'_, Loaded> {
         self.read(reads::load)
+    }
+
+    fn shared(&self) -> bool {
+        false
+    }
+
+    fn confirmed_end(&self) -> Answer<'_, Option<LogEnd>> {
+        self.read(|transaction, _| reads::end(transaction))
+    }
+
+    fn runs(&self, end: LogEnd, behind: u64) -> Answer<'_, Option<Vec<Vec<u8>>>> {
+        self.read(move |transaction, _| reads::runs(transaction, end, behind))
     }
 
     fn create_project(&self, project: Project) -> Answer<'_, Created> {

@@ -18,6 +18,7 @@ use common::{
     token_id::TokenId,
 };
 
+use super::runs;
 use crate::domain::{
     followers::{Follower, Row},
     ledger::TokenRecord,
@@ -34,6 +35,7 @@ pub struct MemoryStore(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
+    shared: bool,
     end: Option<LogEnd>,
     /// By the sequence of their first entry.
     runs: BTreeMap<u64, Vec<u8>>,
@@ -46,6 +48,11 @@ struct State {
 }
 
 impl MemoryStore {
+    /// One that several issuers of this process append to.
+    pub fn of_many_issuers() -> Self {
+        Self(Mutex::new(State { shared: true, ..State::default() }))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,6 +73,29 @@ impl Store for MemoryStore {
                 followers: state.followers.values().cloned().collect(),
                 audit: state.audit,
             })
+        })
+    }
+
+    fn shared(&self) -> bool {
+        self.state().shared
+    }
+
+    fn confirmed_end(&self) -> Answer<'_, Option<LogEnd>> {
+        Box::pin(async { Ok(self.state().end) })
+    }
+
+    fn runs(&self, end: LogEnd, behind: u64) -> Answer<'_, Option<Vec<Vec<u8>>>> {
+        Box::pin(async move {
+            let state = self.state();
+            let same = |stands: LogEnd| (stands.epoch, stands.base) == (end.epoch, end.base);
+            if !state.end.is_some_and(same) {
+                return Ok(None);
+            }
+            let mut runs = Vec::new();
+            for (_, run) in state.runs.range(..=end.end.sequence) {
+                runs.extend(runs::behind(run, behind)?);
+            }
+            Ok(Some(runs))
         })
     }
 

@@ -37,7 +37,8 @@ use crate::domain::{
     ledger::TokenRecord,
     policy_record::PolicyRecord,
     ports::{
-        Answer, Append, Appended, Created, Entropy, Loaded, NoEntropy, Recorded, Recording, Store, TokensOf,
+        Answer, Append, Appended, Created, Entropy, Loaded, LogEnd, NoEntropy, Recorded, Recording, Store,
+        TokensOf,
     },
 };
 
@@ -51,6 +52,8 @@ pub struct RedisStore {
     keys: Keys,
     seal: Seal,
     copies: u32,
+    /// The name under which this issuer's audit mark is kept.
+    audit: String,
 }
 
 /// Which server, and what it must promise.
@@ -64,6 +67,8 @@ pub struct RedisSettings {
     pub copies: u32,
     /// How long a call may take.
     pub deadline: Duration,
+    /// The name of this issuer among those of the realm: each has an audit trail of its own.
+    pub issuer: String,
     /// The operator accepts that a crash of the server may lose what it acknowledged last.
     pub accept_weaker_durability: bool,
 }
@@ -108,7 +113,13 @@ impl RedisStore {
         entropy.fill(&mut seed)?;
         let keys = Keys::new(realm);
         let connections = Connections::open(target, keys.meta.clone(), seed).await?;
-        Ok(Self { connections, keys, seal, copies: settings.copies / 2 + 1 })
+        Ok(Self {
+            connections,
+            keys,
+            seal,
+            copies: settings.copies / 2 + 1,
+            audit: format!("audit:{}", settings.issuer),
+        })
     }
 }
 
@@ -119,6 +130,19 @@ impl Store for RedisStore {
 
     fn load(&self) -> Answer<'_, Loaded> {
         Box::pin(self.see_all())
+    }
+
+    fn shared(&self) -> bool {
+        true
+    }
+
+    fn confirmed_end(&self) -> Answer<'_, Option<LogEnd>> {
+        Box::pin(self.take_end())
+    }
+
+    fn runs(&self, end: LogEnd, behind: u64) -> Answer<'_, Option<Vec<Vec<u8>>>> {
+        // An issuer ends where an append ended, and there the next one begins.
+        Box::pin(self.see_runs(end, behind, format!("[{}", keys::digits(behind.saturating_add(1)))))
     }
 
     fn create_project(&self, project: Project) -> Answer<'_, Created> {

@@ -1,6 +1,7 @@
 //! The revocation log in this process: one writer, any number of readers of what it published.
 
 mod loss;
+mod others;
 mod published;
 mod step;
 mod writer;
@@ -110,6 +111,9 @@ pub enum AppendError {
     /// Entries were lost; the log takes no more until it is mended.
     #[error("the log has lost entries")]
     Lost,
+    /// Other issuers appended first, again and again. Nothing has changed; asking again is safe.
+    #[error("other issuers appended first")]
+    Behind,
     /// The store did not answer: whether it happened is not known.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -57,8 +57,8 @@ pub struct WriterParts {
 #[derive(Debug)]
 pub struct Writer {
     pub(super) parts: WriterParts,
-    announcer: Arc<Announcer>,
-    pool: SigningPool,
+    pub(super) announcer: Arc<Announcer>,
+    pub(super) pool: SigningPool,
     orders: mpsc::Receiver<Command>,
     pub(super) published: watch::Sender<Arc<Published>>,
     /// Of a lost log: the highest position that is known to have been reached.
@@ -125,6 +125,10 @@ impl Writer {
                         None => return,
                     },
                     _ = tick.tick() => {
+                        if self.parts.store.shared() {
+                            // Told to health where it is seen; tried again at the next round.
+                            self.catch_up().await.ok();
+                        }
                         self.keep_house().await;
                         continue;
                     }
@@ -168,8 +172,7 @@ impl Writer {
             }
             return;
         }
-        let step = Step::plan(&before, &self.parts.policy.load(), &batch, self.parts.clock.now().wall);
-        let outcome = self.commit(&before, &step, &batch).await;
+        let (step, outcome) = self.commit_all(&batch).await;
         match outcome {
             Ok(()) => self.write_down(&step, &batch).await,
             Err(error) => tracing::warn!(%error, "an append to the revocation log failed"),
@@ -177,6 +180,23 @@ impl Writer {
         for ((_, reply), done) in batch.into_iter().zip(step.done) {
             // Who no longer waits has lost interest; the step stands all the same.
             reply.send(outcome.map(|()| done)).ok();
+        }
+    }
+
+    /// Plans and commits; again behind what other issuers appended meanwhile.
+    async fn commit_all(&mut self, batch: &[Asked]) -> (Step, Result<(), AppendError>) {
+        let mut attempts = 0;
+        loop {
+            let before = Arc::clone(&self.published.borrow());
+            let step = Step::plan(&before, &self.parts.policy.load(), batch, self.parts.clock.now().wall);
+            let outcome = match self.commit(&before, &step, batch).await {
+                Err(AppendError::Behind) => self.catch_up().await.and(Err(AppendError::Behind)),
+                outcome => outcome,
+            };
+            attempts += 1;
+            if outcome != Err(AppendError::Behind) || attempts == ATTEMPTS {
+                return (step, outcome);
+            }
         }
     }
 
@@ -210,15 +230,8 @@ impl Writer {
         match appended? {
             Appended::Done => {}
             Appended::ProjectChanged => return Err(AppendError::ProjectChanged),
-            Appended::EndedElsewhere(stands) => {
-                // What is durable there must be reached before anything is called mended.
-                self.highest = self.highest.max(stands.map_or(Cursor::ZERO, |stands| stands.cursor()));
-                tracing::error!("the store's revocation log is not the one in memory: entries were lost");
-                let longest = self.parts.policy.load().limits.longest_staleness();
-                self.parts.followers.lost(self.parts.clock.now().boot, longest);
-                self.publish(Published { lost: true, ..before.clone() });
-                return Err(AppendError::Lost);
-            }
+            Appended::EndedElsewhere(_) if self.parts.store.shared() => return Err(AppendError::Behind),
+            Appended::EndedElsewhere(stands) => return Err(self.lose(before.clone(), stands)),
         }
         after.head = Arc::new(signed.ok().and_then(Result::ok).ok_or(AppendError::Signing)?);
         for (run, previous) in step.entries.chunks(RUN).zip(step.hashes.iter().step_by(RUN)) {
@@ -362,6 +375,8 @@ pub enum CannotStart {
     Store(#[from] StoreError),
 }
 
+/// An order that other issuers overtake so often in a row is given back.
+const ATTEMPTS: u32 = 8;
 const QUEUE: usize = 1_024;
 const BATCH: usize = 256;
 /// A step that holds so many rules waits for no more.

@@ -25,14 +25,10 @@ use crate::{
 pub(super) fn load(transaction: &ReadTransaction, seal: &Seal) -> Result<Loaded, Fault> {
     let meta = transaction.open_table(META)?;
     let end = plain::<LogEnd>(&meta, END)?;
-    let mut runs = Vec::new();
-    if let Some(LogEnd { epoch, base, .. }) = end {
-        for row in transaction.open_table(LOG)?.range((epoch, 0)..=(epoch, u64::MAX))? {
-            let (_, run) = row?;
-            // A run may begin at or before the base: only what lies behind it is the log's.
-            runs.extend(behind(run.value(), base.sequence).map_err(|_unreadable| Fault::Lost("log"))?);
-        }
-    }
+    let runs = match end {
+        Some(end) => stored(transaction, end, end.base.sequence)?,
+        None => Vec::new(),
+    };
     let mut followers = Vec::new();
     for row in transaction.open_table(FOLLOWERS)?.iter()? {
         followers.push(Row::from_bytes(row?.1.value()).map_err(|_unreadable| Fault::Lost("followers"))?);
@@ -44,6 +40,32 @@ pub(super) fn load(transaction: &ReadTransaction, seal: &Seal) -> Result<Loaded,
         followers,
         audit: plain::<AuditMark>(&meta, AUDIT)?,
     })
+}
+
+pub(super) fn end(transaction: &ReadTransaction) -> Result<Option<LogEnd>, Fault> {
+    plain::<LogEnd>(&transaction.open_table(META)?, END)
+}
+
+pub(super) fn runs(
+    transaction: &ReadTransaction,
+    end: LogEnd,
+    behind: u64,
+) -> Result<Option<Vec<Vec<u8>>>, Fault> {
+    match self::end(transaction)? {
+        Some(stands) if (stands.epoch, stands.base) == (end.epoch, end.base) => {
+            stored(transaction, end, behind).map(Some)
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// What lies behind this sequence. A run may begin at or before it.
+fn stored(transaction: &ReadTransaction, end: LogEnd, sequence: u64) -> Result<Vec<Vec<u8>>, Fault> {
+    let mut runs = Vec::new();
+    for row in transaction.open_table(LOG)?.range((end.epoch, 0)..=(end.epoch, end.end.sequence))? {
+        runs.extend(behind(row?.1.value(), sequence).map_err(|_unreadable| Fault::Lost("log"))?);
+    }
+    Ok(runs)
 }
 
 pub(super) fn plain<T: Record>(

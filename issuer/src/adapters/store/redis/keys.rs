@@ -12,7 +12,7 @@ pub(super) struct Keys {
     ///
     /// * `epoch`, `sequence`, `hash`, `base`, `base_hash`, `time`: the log's end. Numbers are decimal, hashes 32 bytes.
     /// * `policy`, `policy_version`: limits and key roles, sealed, and their version.
-    /// * `audit`: how far the audit trail reached.
+    /// * `audit:` and an issuer's name: how far its audit trail reached.
     /// * `newest`: the number given to a token record last.
     /// * `touched`: means nothing (see `connections`).
     pub(super) meta: String,

@@ -34,13 +34,15 @@ impl RedisStore {
     /// The log is read in pieces. What is appended meanwhile is left out; a trim or a new epoch makes it begin again.
     pub(super) async fn see_all(&self) -> Result<Loaded, StoreError> {
         for _ in 0..ATTEMPTS {
-            let call =
-                Call::new(scripts::LOAD).key(self.keys.meta.as_str()).key(self.keys.followers.as_str());
+            let call = Call::new(scripts::LOAD)
+                .key(self.keys.meta.as_str())
+                .key(self.keys.followers.as_str())
+                .arg(self.audit.as_str());
             let (meta, rows): (Parts, Vec<Vec<u8>>) =
                 self.connections.read(&call).await.map_err(Refusal::told)?;
             let end = end(&meta)?;
             let runs = match end {
-                Some(end) => self.see_runs(end).await?,
+                Some(end) => self.see_runs(end, end.base.sequence, "-".to_owned()).await?,
                 None => Some(Vec::new()),
             };
             let Some(runs) = runs else { continue };
@@ -55,9 +57,14 @@ impl RedisStore {
         Err(StoreError::Unreachable)
     }
 
-    /// The runs of the log that ends there; `None` when it has another base or epoch by now.
-    async fn see_runs(&self, end: LogEnd) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
-        let (base, mut from) = (end.base.sequence.to_string().into_bytes(), "-".to_owned());
+    /// The entries behind this sequence, in runs of which the first begins at `from`; `None` when it has another base or epoch by now.
+    pub(super) async fn see_runs(
+        &self,
+        end: LogEnd,
+        sequence: u64,
+        mut from: String,
+    ) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        let base = end.base.sequence.to_string().into_bytes();
         let mut runs = Vec::new();
         loop {
             let call = Call::new(scripts::RUNS)
@@ -74,7 +81,7 @@ impl RedisStore {
             }
             for run in answer.iter().skip(2) {
                 let run = run.as_deref().ok_or_else(lost)?;
-                runs.extend(behind(run, end.base.sequence)?);
+                runs.extend(behind(run, sequence)?);
             }
             let Some(last) = answer.get(1).and_then(Option::as_deref) else { return Ok(Some(runs)) };
             from = format!("({}", std::str::from_utf8(last).map_err(|_not_digits| lost())?);

@@ -4,7 +4,8 @@
 
 /// Keys: meta, projects, log, firsts, then an organisation's projects each. Arguments: epoch, sequence, hash that must
 /// stand (empty: no log); `back` for a step that would take the log back; epoch, sequence, hash, base, its hash, log time
-/// afterwards; the first sequence and the run; the audit mark; project, version that must stand, project's next value.
+/// afterwards; the first sequence and the run; the audit mark; project, version that must stand, project's next value (or empty);
+/// the audit mark's name.
 pub(super) const APPEND: &str = r"
 local stands = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'base', 'base_hash', 'time')
 local same = ARGV[1] == ''
@@ -42,13 +43,13 @@ end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[5], 'sequence', ARGV[6], 'hash', ARGV[7], 'base', base,
   'base_hash', base_hash, 'time', time)
 if ARGV[13] ~= '' then
-  redis.call('HSET', KEYS[1], 'audit', ARGV[13])
+  redis.call('HSET', KEYS[1], ARGV[17], ARGV[13])
 end
 return {'done'}
 ";
 
 /// Keys: meta, projects, ledger, numbers, idempotency, `idempotency_of`, tokens, by expiry, by project, by organisation, by
-/// request. Arguments: token id, record, expiry, idempotency key and content (or empty), the audit mark, then each
+/// request. Arguments: token id, record, expiry, idempotency key and content (or empty), the audit mark and its name, then each
 /// project that was looked at with its version.
 pub(super) const RECORD: &str = r"
 if ARGV[4] ~= '' then
@@ -65,7 +66,7 @@ local at = redis.call('HMGET', KEYS[1], 'epoch', 'sequence')
 if not at[1] then
   return {'no_log'}
 end
-for i = 7, #ARGV, 2 do
+for i = 8, #ARGV, 2 do
   local held = redis.call('HGET', KEYS[2], ARGV[i])
   if not held or string.sub(held, 1, 20) ~= ARGV[i + 1] then
     return {'project'}
@@ -83,7 +84,7 @@ if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[6], number, ARGV[4])
 end
 if ARGV[6] ~= '' then
-  redis.call('HSET', KEYS[1], 'audit', ARGV[6])
+  redis.call('HSET', KEYS[1], ARGV[7], ARGV[6])
 end
 return {'at', at[1], at[2]}
 ";
@@ -166,13 +167,18 @@ end
 return {'done'}
 ";
 
-/// Keys: meta, followers.
+/// Keys: meta, followers. Arguments: the audit mark's name.
 pub(super) const LOAD: &str = r"
 return {
   redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'base', 'base_hash', 'time', 'policy', 'policy_version',
-    'audit'),
+    ARGV[1]),
   redis.call('HVALS', KEYS[2])
 }
+";
+
+/// Keys: meta.
+pub(super) const END: &str = r"
+return redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'base', 'base_hash', 'time')
 ";
 
 /// Keys: meta, log, firsts. Arguments: the epoch that must stand, where to begin, the last sequence to begin at, bytes at

@@ -19,7 +19,8 @@ use crate::{
         ledger::TokenRecord,
         policy_record::PolicyRecord,
         ports::{
-            Append, Appended, AuditMark, Created, Idempotency, ProjectChange, Recorded, Recording, StoreError,
+            Append, Appended, AuditMark, Created, Idempotency, LogEnd, ProjectChange, Recorded, Recording,
+            StoreError,
         },
     },
 };
@@ -27,6 +28,11 @@ use crate::{
 impl RedisStore {
     async fn step(&self, call: Call) -> Result<Parts, StoreError> {
         self.connections.write(&call).await.map_err(Refusal::told)
+    }
+
+    /// A step that changes nothing, so that the end is one which enough replicas have.
+    pub(super) async fn take_end(&self) -> Result<Option<LogEnd>, StoreError> {
+        reads::end(&self.step(Call::new(scripts::END).key(self.keys.meta.as_str())).await?)
     }
 
     pub(super) async fn take_create(&self, project: Project) -> Result<Created, StoreError> {
@@ -79,6 +85,7 @@ impl RedisStore {
         } else {
             call = call.arg("").arg("").arg("");
         }
+        call = call.arg(self.audit.as_str());
         let answer = self.step(call).await?;
         match said(&answer)? {
             b"done" => Ok(Appended::Done),
@@ -111,7 +118,8 @@ impl RedisStore {
             .arg(record.expires_at.seconds().to_string())
             .arg(key)
             .arg(content.clone())
-            .arg(mark(audit));
+            .arg(mark(audit))
+            .arg(self.audit.as_str());
         for one in &checked {
             call = call.arg(one.project.as_str()).arg(digits(one.version));
         }
