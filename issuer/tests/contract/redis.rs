@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use common::token::{Limits, kind::PerType};
 use issuer::{
-    adapters::store::redis::{OpenError, RedisSettings, Unfit, Wrong},
+    adapters::store::redis::{OpenError, RedisSettings, RedisStore, Unfit, Wrong},
     domain::{
         followers::{Follower, Row},
         policy_record::PolicyRecord,
-        ports::{Append, Appended, AuditMark, Created, Recorded, Recording, Store as _, StoreError},
+        ports::{Append, Appended, AuditMark, Created, LogEnd, Recorded, Recording, Store as _, StoreError},
     },
 };
 
@@ -136,6 +136,44 @@ async fn what_too_few_copies_acknowledge_is_not_acknowledged() {
     let store = server.try_open(settings).await.unwrap();
     assert_eq!(store.append(Log::new().step(1).0).await, Err(StoreError::Unreachable));
     assert_eq!(store.create_project(project("p", 1, &[])).await, Err(StoreError::Unreachable));
+}
+
+#[tokio::test]
+async fn a_step_is_done_once_a_replica_has_it_and_unknown_until_then() {
+    let (server, port) = RedisServer::with_port();
+    let mut replica = RedisServer::with(&["--replicaof", "127.0.0.1", &port]);
+    let settings = RedisSettings { copies: 2, deadline: Duration::from_millis(500), ..server.settings() };
+    let store = server.try_open(settings).await.unwrap();
+    assert_eq!(store.copies(), 2);
+    let confirmed = async || loop {
+        match store.confirmed_end().await {
+            Ok(end) => break end,
+            Err(error) => assert_eq!(error, StoreError::Unreachable),
+        }
+    };
+    assert_eq!(confirmed().await, None, "the replica has joined");
+    let (append, log) = Log::new().step(1);
+    assert_eq!(appended(&store, &append).await, log.end);
+    replica.freeze();
+    let (append, log) = log.step(1);
+    assert_eq!(store.append(append.clone()).await, Err(StoreError::Unreachable));
+    assert_eq!(store.confirmed_end().await, Err(StoreError::Unreachable));
+    replica.thaw();
+    assert_eq!(confirmed().await, log.end, "it stood on the master all the time");
+    assert_eq!(store.append(append).await, Ok(Appended::EndedElsewhere(log.end)));
+    replica.kill();
+    assert_eq!(store.append(log.step(1).0).await, Err(StoreError::Unreachable));
+}
+
+/// Appends until it stands, and tells where the log ends.
+async fn appended(store: &RedisStore, append: &Append) -> Option<LogEnd> {
+    loop {
+        match store.append(append.clone()).await {
+            Ok(Appended::Done) => return Some(append.end),
+            Ok(Appended::EndedElsewhere(end)) => return end,
+            answer => assert_eq!(answer, Err(StoreError::Unreachable)),
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
+    net::TcpListener,
     os::unix::net::UnixStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -32,12 +33,25 @@ impl RedisServer {
 
     /// With these options in addition.
     pub(crate) fn with(options: &[&str]) -> Self {
+        Self::started(options).expect("redis-server does not answer")
+    }
+
+    /// With a port of loopback, for a replica to follow it. A port that somebody took meanwhile is given up for another.
+    pub(crate) fn with_port() -> (Self, String) {
+        loop {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+            if let Some(server) = Self::started(&["--port", &port, "--repl-diskless-sync-delay", "0"]) {
+                return (server, port);
+            }
+        }
+    }
+
+    fn started(options: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
         let child = run(&folder, &options);
-        let server = Self { folder, options, child };
-        server.wait();
-        server
+        let mut server = Self { folder, options, child };
+        server.answers().then_some(server)
     }
 
     pub(crate) async fn open(&self) -> RedisStore {
@@ -81,7 +95,7 @@ impl RedisServer {
     /// Starts it again over the same files.
     pub(crate) fn start_again(&mut self) {
         self.child = run(&self.folder, &self.options);
-        self.wait();
+        assert!(self.answers(), "redis-server does not answer");
     }
 
     /// Stops it where it is, as if its machine slept.
@@ -97,7 +111,8 @@ impl RedisServer {
         rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    fn wait(&self) {
+    /// `false`: it has ended.
+    fn answers(&mut self) -> bool {
         for _ in 0..3_000 {
             let asked = UnixStream::connect(self.socket()).and_then(|mut stream| {
                 stream.write_all(b"PING\r\n")?;
@@ -106,11 +121,14 @@ impl RedisServer {
                 Ok(&answer == b"+PONG")
             });
             if asked.unwrap_or(false) {
-                return;
+                return true;
+            }
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
             }
             thread::sleep(Duration::from_millis(10));
         }
-        panic!("redis-server does not answer: {}", self.folder.path().display());
+        false
     }
 }
 
