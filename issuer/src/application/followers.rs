@@ -51,6 +51,14 @@ impl Followers {
         self.state().register.join(follower, limits, now)
     }
 
+    /// Other issuers append to the same log, and nobody here knows who follows them: they count as one verifier that
+    /// never acknowledges, and that may go on for as long as `limits` say after every entry.
+    pub fn others(&self, limits: PerType<Duration>, now: BootInstant) {
+        let others = Follower { id: OTHERS.to_owned(), instance: 0 };
+        // Not written to the store: each issuer counts them for itself, again and again, so that they never expire.
+        drop(self.state().register.join(others, limits, now));
+    }
+
     /// See [`Register::leave`].
     pub fn leave(&self, follower: &Follower) {
         self.state().register.leave(follower);
@@ -134,3 +142,5 @@ pub fn union(one: PerType<bool>, other: PerType<bool>) -> PerType<bool> {
 }
 
 const REMEMBERED: usize = 4_096;
+/// As which all followers of other issuers are waited for. No `follower.id` is so: it is not ASCII.
+const OTHERS: &str = "(followers of other issuers…)";

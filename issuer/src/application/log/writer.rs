@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use common::{
-    clock::Clock,
+    clock::{BootInstant, Clock},
     encoding,
     revocation::{
         cursor::Cursor,
@@ -13,6 +13,7 @@ use common::{
         log::Log,
     },
     timestamp::Timestamp,
+    token::kind::PerType,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -53,6 +54,16 @@ pub struct WriterParts {
     pub policy: Arc<ArcSwap<PolicyRecord>>,
 }
 
+impl WriterParts {
+    /// Whoever follows another issuer of the same log is waited for too.
+    fn count_others(&self, now: BootInstant) {
+        if self.store.shared() {
+            let limits = self.policy.load().limits;
+            self.followers.others(PerType::from_fn(|kind| limits.get(kind).staleness), now);
+        }
+    }
+}
+
 /// The writer. Runs until the last [`LogHandle`] is gone.
 #[derive(Debug)]
 pub struct Writer {
@@ -78,6 +89,7 @@ impl Writer {
         entries: &[Entry],
         lost: Option<Cursor>,
     ) -> Result<(Self, LogHandle), CannotStart> {
+        parts.count_others(parts.clock.now().boot);
         let now = parts.clock.now().wall;
         let log_time = log.log_time().max(now);
         let head = parts.announcer.head(&log, log.base(), log_time)?;
@@ -281,8 +293,10 @@ impl Writer {
     /// What time alone brings: verifiers whose lease ran out, entries that expired, a head at least each minute.
     async fn keep_house(&mut self) {
         let now = self.parts.clock.now();
+        self.parts.count_others(now.boot);
         let gone = self.parts.followers.expire(now.boot);
-        if !gone.is_empty() {
+        // Of a shared store a row may be another issuer's, whose follower is running.
+        if !gone.is_empty() && !self.parts.store.shared() {
             self.parts.store.remove_followers(gone).await.ok();
         }
         self.bury_keys().await;
