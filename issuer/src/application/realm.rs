@@ -66,12 +66,12 @@ pub struct Realm {
 }
 
 impl Realm {
-    /// The key that signs: the one with the active role, else the newest that is held; never a revoked one.
+    /// The key that signs: the one with the active role, else the newest published one that is held; never a revoked one.
     pub fn signing_key(&self, published: &Published) -> Option<&Arc<SigningKey>> {
         let policy = self.policy.load();
         let usable = |id: KeyId| {
             let gone = |(key, role): &(KeyId, KeyRole)| {
-                *key == id && matches!(role, KeyRole::Revoked | KeyRole::Retired { .. } | KeyRole::Prepared)
+                *key == id && matches!(role, KeyRole::Revoked | KeyRole::Retired { .. })
             };
             !policy.keys.iter().any(gone) && !published.log.set().holds_key(&id)
         };

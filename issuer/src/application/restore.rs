@@ -17,7 +17,7 @@ use common::{
 };
 
 use crate::{
-    application::trail::Trail,
+    application::{log::AHEAD, trail::Trail},
     domain::{
         chain::Chain,
         chunks::{Chunk, Chunks},
@@ -103,7 +103,7 @@ pub async fn restore(
             chain
         }
         Finding::Unmendable if new_epoch => {
-            let ceiling = now.plus(policy.announced(now).longest_lifetime());
+            let ceiling = now.plus(policy.announced(now).longest_lifetime()).plus(AHEAD);
             let chain = cut_everything(held.as_ref(), journal.as_ref(), now, ceiling);
             open_epoch(store, trail, stands, &chain, now).await?;
             chain

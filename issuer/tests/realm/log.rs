@@ -10,7 +10,7 @@ use common::{
     revocation::{
         cursor::Cursor,
         entry::{Body, Reason},
-        head::Link,
+        head::{Head, Link},
         rule::{Rule, Scope},
     },
     timestamp::Timestamp,
@@ -227,4 +227,30 @@ async fn one_call_that_revokes_very_many_is_one_step_and_as_many_lines_as_it_tak
     let lines = world.journal.written.lock().unwrap().clone();
     assert_eq!(lines.iter().filter(|line| line.contains(r#""reason":"revoke""#)).count(), 3);
     assert_eq!(published.chunks.chain(1, published.log.base()).unwrap().end(), published.log.end());
+}
+
+/// Failure: a token from before the loss that is live again, a rule that is left out, or an issuer that stops once more
+/// because a verifier holds a head of the lost epoch.
+#[tokio::test]
+async fn section_5_an_operators_new_epoch_cuts_everything_recorded_before_and_keeps_every_rule() {
+    let world = World::new().await;
+    projects::create(&world.realm, project("p"), "test").await.unwrap();
+    let before = issue(&world.realm, &order("p"), "test").await.unwrap().record;
+    revoke_token(&world, 1).await.unwrap();
+    let held = world.realm.log.published().head.statement().clone();
+    let part = Chain::new(1, Link { sequence: 40, hash: [4; 32] });
+    let recovered = Recovered { chain: Some(part), ..Recovered::default() };
+    let later = World::opened(Arc::clone(&world.store), recovered, true).await;
+    let published = later.realm.log.published();
+    assert!(!published.lost && published.log.cursor().epoch == 2);
+    assert!(published.log.set().standing(&before.subject()).is_some(), "recorded before the loss");
+    let revoked = Rule::Token(TokenId::from_bytes([1; 16]));
+    assert!(published.log.set().recorded(&revoked).is_some(), "what is left of the log is kept");
+    let beyond = Head { end: Link { sequence: 99, hash: [9; 32] }, ..held };
+    assert!(published.holds(&beyond), "however far the lost epoch had come");
+    let longest = later.clock.now().wall.plus(Duration::from_hours(30 * 24));
+    assert!(published.chunks.entry(2).unwrap().expires_at > longest);
+    let after = issue(&later.realm, &order("p"), "test").await.unwrap().record;
+    let published = later.realm.log.published();
+    assert!(published.log.set().standing(&after.subject()).is_none(), "issuing goes on");
 }

@@ -86,6 +86,11 @@ impl World {
     }
 
     pub(crate) async fn over(store: Arc<MemoryStore>, recovered: Recovered) -> Self {
+        Self::opened(store, recovered, false).await
+    }
+
+    /// With `new_epoch` as by an operator's command.
+    pub(crate) async fn opened(store: Arc<MemoryStore>, recovered: Recovered, new_epoch: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let wall = Timestamp::from_seconds(1_800_000_000).unwrap();
         let boot = BootInstant::from_duration(Duration::from_secs(1_000));
@@ -101,7 +106,7 @@ impl World {
             (Arc::clone(&store) as Arc<dyn Store>, loaded),
             (Arc::clone(&journal) as Arc<dyn Journal>, recovered),
             Arc::clone(&clock) as Arc<_>,
-            false,
+            new_epoch,
         );
         Self { realm: realm.await.unwrap(), clock, store, journal, _folder: folder }
     }

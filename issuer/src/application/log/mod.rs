@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use published::{Announcer, Published};
+pub(super) use step::AHEAD;
 pub use writer::{CannotStart, Writer, WriterParts};
 
 use common::{

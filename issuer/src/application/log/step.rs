@@ -76,4 +76,4 @@ impl Step {
 
 /// A token may have been issued later than the log time says, if the clock was set back since; but no more than this,
 /// because a head is signed at least each minute. No rule may expire before the last token that it hits.
-const AHEAD: Duration = Duration::from_mins(5);
+pub(in crate::application) const AHEAD: Duration = Duration::from_mins(5);
