@@ -35,7 +35,7 @@ pub struct EarlierCeilings {
 /// What a token key is used for.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum KeyRole {
-    /// Published, not signing.
+    /// Published, not signing: takes over only when the active one is revoked.
     Prepared,
     /// Signs.
     Active,
