@@ -1,9 +1,11 @@
 //! The revocation log in this process: one writer, any number of readers of what it published.
 
+mod appending;
 mod loss;
 mod others;
 mod published;
 mod step;
+mod upkeep;
 mod writer;
 
 use std::sync::Arc;

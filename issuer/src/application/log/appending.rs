@@ -1,0 +1,137 @@
+//! One step of the log: planned, made durable, signed, published, written down. Never what time alone brings.
+
+use std::sync::Arc;
+
+use common::{
+    encoding,
+    revocation::{entry::pack, head::Link},
+};
+
+use super::{AppendError, Asked, Published, Writer, published::note_versions, step::Step};
+use crate::{
+    application::restore::RUN,
+    domain::{
+        chunks::Chunk,
+        event::{self, What},
+        ports::{Append, Appended, LogEnd},
+    },
+};
+
+impl Writer {
+    pub(super) async fn append(&mut self, batch: Vec<Asked>) {
+        let before = Arc::clone(&self.published.borrow());
+        if before.lost {
+            for (_, reply) in batch {
+                reply.send(Err(AppendError::Lost)).ok();
+            }
+            return;
+        }
+        let (step, outcome) = self.commit_all(&batch).await;
+        match outcome {
+            Ok(()) => self.write_down(&step, &batch).await,
+            Err(error) => tracing::warn!(%error, "an append to the revocation log failed"),
+        }
+        for ((_, reply), done) in batch.into_iter().zip(step.done) {
+            // Who no longer waits has lost interest; the step stands all the same.
+            reply.send(outcome.map(|()| done)).ok();
+        }
+    }
+
+    /// Plans and commits; again behind what other issuers appended meanwhile.
+    async fn commit_all(&mut self, batch: &[Asked]) -> (Step, Result<(), AppendError>) {
+        let mut attempts = 0;
+        loop {
+            let before = Arc::clone(&self.published.borrow());
+            let step = Step::plan(&before, &self.parts.policy.load(), batch, self.parts.clock.now().wall);
+            let outcome = match self.commit(&before, &step, batch).await {
+                Err(AppendError::Behind) => self.catch_up().await.and(Err(AppendError::Behind)),
+                outcome => outcome,
+            };
+            attempts += 1;
+            if outcome != Err(AppendError::Behind) || attempts == ATTEMPTS {
+                return (step, outcome);
+            }
+        }
+    }
+
+    /// Makes the step durable, and tells the followers at once: a revocation takes effect as early as it can.
+    async fn commit(&mut self, before: &Published, step: &Step, batch: &[Asked]) -> Result<(), AppendError> {
+        let change = batch.iter().find_map(|(order, _)| order.change.clone());
+        if step.entries.is_empty() && change.is_none() {
+            return Ok(());
+        }
+        let mut after = before.clone();
+        let packed = pack(&step.entries);
+        after.log.extend(&packed).map_err(|_impossible| AppendError::Lost)?;
+        after.log.confirmed(step.log_time);
+        note_versions(&mut after.versions, &step.entries);
+        let base = before.head.statement().base;
+        let end =
+            LogEnd { epoch: after.log.cursor().epoch, base, end: after.log.end(), log_time: step.log_time };
+        let append = Append {
+            after: Some((before.log.cursor().epoch, before.log.end())),
+            entries: packed,
+            end,
+            change,
+            audit: self.parts.trail.mark(),
+        };
+        let (announcer, log) = (Arc::clone(&self.announcer), after.log.clone());
+        let log_time = step.log_time;
+        // Signed while the disk turns. A head over a step that fails is dropped here and seen by nobody.
+        let signing = self.pool.run(move || announcer.head(&log, base, log_time));
+        let (appended, signed) = tokio::join!(self.parts.store.append(append), signing);
+        self.parts.conditions.store_answered(appended.is_ok());
+        match appended? {
+            Appended::Done => {}
+            Appended::ProjectChanged => return Err(AppendError::ProjectChanged),
+            Appended::EndedElsewhere(_) if self.parts.store.shared() => return Err(AppendError::Behind),
+            Appended::EndedElsewhere(stands) => return Err(self.lose(before.clone(), stands)),
+        }
+        after.head = Arc::new(signed.ok().and_then(Result::ok).ok_or(AppendError::Signing)?);
+        for (run, previous) in step.entries.chunks(RUN).zip(step.hashes.iter().step_by(RUN)) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            let (first, end) = (first.cursor.sequence, last.cursor.sequence);
+            let hash = run.iter().fold(*previous, |hash, entry| entry.link(&hash));
+            let last = Link { sequence: end, hash };
+            after.chunks =
+                after.chunks.with(Chunk { first, previous: *previous, last, bytes: pack(run).into() });
+        }
+        let reach = (before.log.cursor(), after.log.cursor());
+        self.parts.followers.published(reach, step.hits, &*self.parts.clock, || self.publish(after));
+        Ok(())
+    }
+
+    /// At least one line of the trail for each order that did something, all as one write. The trail may be broken:
+    /// revoking goes on, and the missing lines are written at the next start.
+    async fn write_down(&self, step: &Step, batch: &[Asked]) {
+        let mut lines = Vec::new();
+        for ((order, _), part) in batch.iter().zip(&step.parts) {
+            let project_id = order.change.as_ref().map(|change| change.project.id.to_string());
+            if let Some(change) = order.change.as_ref().filter(|_| part.is_empty()) {
+                let (project_id, version) = (change.project.id.to_string(), change.project.version);
+                lines.push((&*order.actor, What::Project { project_id, version, action: order.action }));
+            }
+            let entries = step.entries.get(part.clone()).unwrap_or_default();
+            let hashes = step.hashes.get(part.clone()).unwrap_or_default();
+            for (run, previous) in entries.chunks(RUN).zip(hashes.iter().step_by(RUN)) {
+                let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+                let what = What::Append(event::Append {
+                    epoch: first.cursor.epoch,
+                    first: first.cursor.sequence,
+                    last: last.cursor.sequence,
+                    previous: encoding::encode(previous),
+                    entries: encoding::encode(&pack(run)),
+                    reason: order.action,
+                    comment: &order.comment,
+                    project_id: project_id.clone(),
+                    late: false,
+                });
+                lines.push((&*order.actor, what));
+            }
+        }
+        self.parts.trail.write_all(lines).await.ok();
+    }
+}
+
+/// An order that other issuers overtake so often in a row is given back.
+const ATTEMPTS: u32 = 8;

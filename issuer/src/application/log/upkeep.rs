@@ -1,0 +1,95 @@
+//! What time alone brings to the log: ended leases, keys to bury, a head each minute, expired entries. Appends no rule.
+
+use std::{sync::Arc, time::Duration};
+
+use common::{revocation::head::Link, timestamp::Timestamp};
+
+use super::{Published, Writer};
+use crate::domain::{
+    event::What,
+    ports::{Append, Appended, LogEnd},
+};
+
+impl Writer {
+    /// What time alone brings: verifiers whose lease ran out, entries that expired, a head at least each minute.
+    pub(super) async fn keep_house(&mut self) {
+        let now = self.parts.clock.now();
+        self.parts.count_others(now.boot);
+        let gone = self.parts.followers.expire(now.boot);
+        // Of a shared store a row may be another issuer's, whose follower is running.
+        if !gone.is_empty() && !self.parts.store.shared() {
+            self.parts.store.remove_followers(gone).await.ok();
+        }
+        self.bury_keys().await;
+        let before = Arc::clone(&self.published.borrow());
+        let last = before.head.statement().log_time;
+        if now.wall >= last.plus(MINUTE) && !before.lost {
+            // The log time is durable and told before anything goes that it says has expired.
+            self.announce_again().await;
+            self.trim(now.wall).await;
+        }
+    }
+
+    /// A key that the log revokes signs nothing for good, also once the rule against it has expired and is trimmed.
+    async fn bury_keys(&self) {
+        let revoked = Arc::clone(&self.published.borrow());
+        let Some(next) = self.parts.policy.load().with_revoked(revoked.log.set().keys()) else { return };
+        let version = next.version;
+        // Tried again at the next round: the rule itself stands in the log meanwhile.
+        if let Ok(true) = self.parts.store.save_policy(next.clone()).await {
+            self.parts.policy.store(Arc::new(next));
+            self.parts.trail.write("issuer", What::Policy { version, action: "revoke_key" }).await.ok();
+            self.announce_again().await;
+        }
+    }
+
+    /// Takes away what has expired by log time and by the own clock, at the old end only.
+    async fn trim(&self, now: Timestamp) {
+        let before = Published::clone(&self.published.borrow());
+        let Some(base) = before.log.expired(now) else { return };
+        let Ok(()) = self.parts.store.trim(before.log.cursor().epoch, base).await else { return };
+        let log = before.log.trimmed(base.sequence, now);
+        let chunks = before.chunks.trimmed(base.sequence);
+        // The head that names the new base, and keys without those whose rule is gone, follow at once.
+        self.publish_signed(Published { log, chunks, ..before }, base).await;
+    }
+
+    async fn announce_again(&self) {
+        let before = Published::clone(&self.published.borrow());
+        let base = before.head.statement().base;
+        self.publish_signed(before, base).await;
+    }
+
+    /// Signs head and trust anew and publishes them. Their log time is durable first, so that it never goes back.
+    pub(super) async fn publish_signed(&self, mut next: Published, base: Link) {
+        let log_time = next.head.statement().log_time.max(self.parts.clock.now().wall);
+        let (epoch, end) = (next.log.cursor().epoch, next.log.end());
+        let append = Append {
+            after: Some((epoch, end)),
+            entries: Vec::new(),
+            end: LogEnd { epoch, base, end, log_time },
+            change: None,
+            audit: self.parts.trail.mark(),
+        };
+        let appended = self.parts.store.append(append).await;
+        self.parts.conditions.store_answered(appended.is_ok());
+        let Ok(Appended::Done) = appended else { return };
+        next.log.confirmed(log_time);
+        let (announcer, policy, log) =
+            (Arc::clone(&self.announcer), self.parts.policy.load_full(), next.log.clone());
+        let job = move || {
+            Some((announcer.head(&log, base, log_time).ok()?, announcer.trust(&policy, &log, log_time).ok()?))
+        };
+        let Ok(Some((head, trust))) = self.pool.run(job).await else {
+            tracing::error!("the head of the revocation log could not be signed");
+            return;
+        };
+        next.head = Arc::new(head);
+        if !trust.statement().says_the_same(next.trust.statement()) {
+            next.trust = Arc::new(trust);
+        }
+        self.publish(next);
+    }
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
