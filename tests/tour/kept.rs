@@ -42,6 +42,6 @@ impl Kept {
     }
 }
 
-fn unkept(path: &Path) -> impl Fn(io::Error) -> Unmet {
+pub(crate) fn unkept(path: &Path) -> impl Fn(io::Error) -> Unmet {
     move |source| Unmet::Kept { path: path.display().to_string(), source }
 }

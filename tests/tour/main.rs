@@ -1,7 +1,10 @@
 //! The tour: a client that walks through everything the pair does, shows it and checks it. Starts and stops nothing.
 
 mod clients;
+mod component;
+mod journey;
 mod kept;
+mod picture;
 mod refusals;
 mod revocation;
 mod show;
@@ -10,13 +13,17 @@ mod walk;
 
 use std::{path::Path, process::ExitCode};
 
-use self::{clients::Clients, unmet::Outcome};
+use self::{clients::Clients, component::Component, unmet::Outcome};
 
 const USAGE: &str = "usage: tour ready ISSUER VERIFIER
        tour walk ISSUER VERIFIER FILE
+       tour journey ISSUER VERIFIER COMPONENT FILE
        tour refused-still VERIFIER FILE
+       tour picture FILE SVG
+       tour picture-check FILE SVG
 
-Addresses are host:port. `walk` keeps in FILE what `refused-still` asks about.";
+Addresses are host:port. `walk` keeps in FILE what `refused-still` asks about, `journey` what it saw: `picture` draws it,
+and `picture-check` compares a picture that was drawn of another run.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +35,11 @@ fn main() -> ExitCode {
     let outcome = match arguments.as_slice() {
         ["ready", issuer, verifier] => runtime.block_on(ready(issuer, verifier)),
         ["walk", issuer, verifier, file] => runtime.block_on(walk(issuer, verifier, Path::new(file))),
+        ["journey", issuer, verifier, component, file] => {
+            runtime.block_on(journey(issuer, verifier, component, Path::new(file)))
+        }
+        ["picture", file, svg] => picture::draw(Path::new(file), Path::new(svg)),
+        ["picture-check", file, svg] => picture::check(Path::new(file), Path::new(svg)),
         ["refused-still", verifier, file] => runtime.block_on(refused_still(verifier, Path::new(file))),
         _ => {
             eprintln!("{USAGE}");
@@ -59,6 +71,12 @@ async fn walk(issuer: &str, verifier: &str, file: &Path) -> Outcome {
     revocation::revoked(&mut clients, &tokens).await?;
     revocation::confirmed_again(&mut clients).await?;
     kept::Kept::of(&tokens).write(file)
+}
+
+async fn journey(issuer: &str, verifier: &str, component: &str, file: &Path) -> Outcome {
+    let mut clients = Clients::new(issuer, verifier)?;
+    let journey = journey::walked(&mut clients, &Component::at(component)).await?;
+    journey.write(file)
 }
 
 async fn refused_still(verifier: &str, file: &Path) -> Outcome {

@@ -48,6 +48,14 @@ pub(crate) fn accepted(accepted: &AcceptedToken) {
     println!("  usable until   {}", time(accepted.usable_until.as_ref()));
 }
 
+/// A list, under what it is.
+pub(crate) fn values(what: &str, values: &[String]) {
+    println!("{what}");
+    for value in values {
+        println!("  {value}");
+    }
+}
+
 /// One refusal.
 pub(crate) fn refusal(what: &str, told: &str) {
     println!("{what}\n  {told}");
@@ -85,7 +93,7 @@ fn configuration(configuration: Option<&ProjectConfiguration>) {
 }
 
 /// A name of an enum without the name of its type.
-fn short(name: &str) -> &str {
+pub(crate) fn short(name: &str) -> &str {
     ["TOKEN_TYPE_", "TREATMENT_", "ALPHABET_", "REFUSAL_REASON_"]
         .into_iter()
         .find_map(|prefix| name.strip_prefix(prefix))

@@ -32,7 +32,10 @@ pub(crate) enum Unmet {
         /// What came.
         got: String,
     },
-    /// What `walk` keeps for `refused-still`.
+    /// The component cannot be asked.
+    #[error("the component: {0}")]
+    Component(#[source] io::Error),
+    /// What is kept for a later step.
     #[error("{path}: {source}")]
     Kept {
         /// The file.

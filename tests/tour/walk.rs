@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// Owns the study, whose pseudonyms can be turned back.
-const HOSPITAL: &str = "0b9cd5e4-3c1f-4a57-9d0e-6f2a8b1c7d30";
+pub(crate) const HOSPITAL: &str = "0b9cd5e4-3c1f-4a57-9d0e-6f2a8b1c7d30";
 /// Owns the register, and works on the study without *Can reverse*.
-const REGISTRY: &str = "5e1f7a92-84bd-4c6e-b3a1-2d9f0c8e6b47";
+pub(crate) const REGISTRY: &str = "5e1f7a92-84bd-4c6e-b3a1-2d9f0c8e6b47";
 
 /// The project and its source project.
 #[derive(Debug)]
@@ -40,11 +40,8 @@ pub(crate) struct Tokens {
 /// Creates the two projects, under names of their own for every walk.
 pub(crate) async fn projects(clients: &mut Clients) -> Outcome<Projects> {
     show::heading("A project and its source project");
-    let mut bytes = [0_u8; 4];
-    aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|_unspecified| Unmet::answer("random bytes", "some", &"none"))?;
-    let walk = u32::from_be_bytes(bytes);
-    let projects = Projects { study: format!("study-{walk:08x}"), register: format!("register-{walk:08x}") };
+    let walk = suffix()?;
+    let projects = Projects { study: format!("study-{walk}"), register: format!("register-{walk}") };
     let retention = Retention { years: 10, months: 0, days: 0 };
     let study = CreateProjectRequest {
         project_id: projects.study.clone(),
@@ -71,7 +68,16 @@ pub(crate) async fn projects(clients: &mut Clients) -> Outcome<Projects> {
     Ok(projects)
 }
 
-async fn create(clients: &mut Clients, request: CreateProjectRequest) -> Outcome<Project> {
+/// Makes the names of a walk's projects its own.
+pub(crate) fn suffix() -> Outcome<String> {
+    let mut bytes = [0_u8; 4];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_unspecified| Unmet::answer("random bytes", "some", &"none"))?;
+    Ok(format!("{:08x}", u32::from_be_bytes(bytes)))
+}
+
+/// Creates a project.
+pub(crate) async fn create(clients: &mut Clients, request: CreateProjectRequest) -> Outcome<Project> {
     let asked = request.project_id.clone();
     let created = clients.projects.create_project(request).await.map_err(call("CreateProject"))?;
     let project = created.into_inner().project.filter(|project| project.project_id == asked);
@@ -131,7 +137,8 @@ pub(crate) fn secondary_without_source(projects: &Projects) -> IssueTokenRequest
     request(&projects.register, REGISTRY, TokenType::Secondary)
 }
 
-fn request(project: &str, organisation: &str, kind: TokenType) -> IssueTokenRequest {
+/// Asks for a token of a kind.
+pub(crate) fn request(project: &str, organisation: &str, kind: TokenType) -> IssueTokenRequest {
     IssueTokenRequest {
         project_id: project.to_owned(),
         organisation_id: organisation.to_owned(),

@@ -9,14 +9,16 @@
 
 mod component;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{future::IntoFuture as _, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 use common::{
     clock::{Clock, SystemClock},
     guard::{InvalidVerifiers, Patience, Verifiers},
+    runtime::shutdown::Shutdown,
 };
 use component::{Vault, VaultError, keep_severing, routes};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Pseudonymises by what tokens say.
 #[derive(Debug, Parser)]
@@ -34,7 +36,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().init();
+    let chosen = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(chosen).init();
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -54,8 +57,15 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
     let severing = tokio::spawn(keep_severing(Arc::clone(&vault), Arc::clone(&clock)));
     let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
     tracing::info!(address = %listener.local_addr()?, "listening");
-    let ended = async { drop(tokio::signal::ctrl_c().await) };
-    axum::serve(listener, routes(&verifiers, vault, clock)).with_graceful_shutdown(ended).await?;
+    let shutdown = Shutdown::on_signals()?;
+    let told = shutdown.clone();
+    let serving = axum::serve(listener, routes(&verifiers, vault, clock));
+    let serving = serving.with_graceful_shutdown(async move { told.begun().await });
+    tokio::select! {
+        served = serving.into_future() => served?,
+        // A caller that never finishes is not waited for.
+        () = shutdown.ended() => {}
+    }
     severing.abort();
     Ok(())
 }
