@@ -26,11 +26,19 @@ impl Writer {
             }
             return;
         }
-        let (step, outcome) = self.commit_all(&batch).await;
-        match outcome {
-            Ok(()) => self.write_down(&step, &batch).await,
-            Err(error) => tracing::warn!(%error, "an append to the revocation log failed"),
-        }
+        let (step, committed) = self.commit_all(&batch).await;
+        let outcome = match committed {
+            Ok(after) => {
+                // The lines are on their way to the disk before every stream wakes: the answer to the caller, which waits
+                // for the disk, does not wait for a thousand streams too. Nothing else happens in between.
+                tokio::join!(biased; self.write_down(&step, &batch), async { self.tell(after, &step) });
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an append to the revocation log failed");
+                Err(error)
+            }
+        };
         for ((_, reply), done) in batch.into_iter().zip(step.done) {
             // Who no longer waits has lost interest; the step stands all the same.
             reply.send(outcome.map(|()| done)).ok();
@@ -38,7 +46,7 @@ impl Writer {
     }
 
     /// Plans and commits; again behind what other issuers appended meanwhile.
-    async fn commit_all(&mut self, batch: &[Asked]) -> (Step, Result<(), AppendError>) {
+    async fn commit_all(&mut self, batch: &[Asked]) -> (Step, Result<Option<Published>, AppendError>) {
         let mut attempts = 0;
         loop {
             let before = Arc::clone(&self.published.borrow());
@@ -48,17 +56,22 @@ impl Writer {
                 outcome => outcome,
             };
             attempts += 1;
-            if outcome != Err(AppendError::Behind) || attempts == ATTEMPTS {
+            if !matches!(outcome, Err(AppendError::Behind)) || attempts == ATTEMPTS {
                 return (step, outcome);
             }
         }
     }
 
-    /// Makes the step durable, and tells the followers at once: a revocation takes effect as early as it can.
-    async fn commit(&mut self, before: &Published, step: &Step, batch: &[Asked]) -> Result<(), AppendError> {
+    /// Makes the step durable and signs the head behind it. `None` when there was nothing to do.
+    async fn commit(
+        &mut self,
+        before: &Published,
+        step: &Step,
+        batch: &[Asked],
+    ) -> Result<Option<Published>, AppendError> {
         let change = batch.iter().find_map(|(order, _)| order.change.clone());
         if step.entries.is_empty() && change.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let mut after = before.clone();
         let packed = pack(&step.entries);
@@ -96,9 +109,14 @@ impl Writer {
             after.chunks =
                 after.chunks.with(Chunk { first, previous: *previous, last, bytes: pack(run).into() });
         }
-        let reach = (before.log.cursor(), after.log.cursor());
+        Ok(Some(after))
+    }
+
+    /// Tells the followers, as early as it can be: a revocation takes effect here.
+    fn tell(&self, after: Option<Published>, step: &Step) {
+        let Some(after) = after else { return };
+        let reach = (self.published.borrow().log.cursor(), after.log.cursor());
         self.parts.followers.published(reach, step.hits, &*self.parts.clock, || self.publish(after));
-        Ok(())
     }
 
     /// At least one line of the trail for each order that did something, all as one write. The trail may be broken:
