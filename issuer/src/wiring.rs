@@ -1,6 +1,6 @@
 //! Where concrete types meet: store, journal, keys, services and listeners become one running issuer.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use common::{
@@ -15,7 +15,7 @@ use common::{
         listener::BindError,
         metrics_text::MetricsText,
         rpc_log::RpcCounts,
-        server::{Bound, MAX_MESSAGE, Server},
+        server::{Bound, MAX_MESSAGE, ServeError, Server},
         shutdown::Shutdown,
     },
     verification::{InvalidPolicy, Policy},
@@ -25,7 +25,7 @@ use tonic::service::Routes;
 use crate::{
     adapters::{
         audit_file,
-        journal::{FileJournal, Recovered},
+        journal::{FileJournal, Recovered, Sealing},
         key_directory::{self, Keys, KeysError},
         store::{
             embedded::{self, EmbeddedStore},
@@ -37,7 +37,7 @@ use crate::{
     application::{
         conditions::Conditions,
         followers::Followers,
-        house::{Obstacle, forget_old_tokens, obstacles},
+        house::{Obstacle, forget_old_tokens, keep_trail, obstacles},
         log::{Announcer, CannotStart, Writer, WriterParts},
         realm::{Blinding, Realm},
         restore::restore,
@@ -56,6 +56,32 @@ use crate::{
     },
 };
 
+/// An issuer whose listeners are bound.
+pub struct Running {
+    bound: Bound,
+    realm: Arc<Realm>,
+}
+
+impl Running {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn grpc_address(&self) -> std::io::Result<SocketAddr> {
+        self.bound.grpc_address()
+    }
+
+    /// Serves until the drain is over; then the log key signs for the audit trail's last line.
+    ///
+    /// # Errors
+    /// A listener gave up.
+    pub async fn serve(self) -> Result<(), ServeError> {
+        let served = Box::pin(self.bound.serve()).await;
+        keep_trail(&self.realm, true).await;
+        served
+    }
+}
+
 /// Starts everything but the listeners' loops.
 ///
 /// # Errors
@@ -64,12 +90,13 @@ pub async fn start(
     settings: Settings,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
-) -> Result<Bound, StartError> {
+) -> Result<Running, StartError> {
     let keys = key_directory::read(&settings.keys, settings.algorithm)?;
     let seal = Seal::new(keys.seal.expose_secret_bytes());
     let store = open_store(&settings, seal).await?;
     let realm = open(&settings, keys, store, clock, false).await?;
-    serve(settings, realm, shutdown).await
+    let bound = serve(settings, Arc::clone(&realm), shutdown).await?;
+    Ok(Running { bound, realm })
 }
 
 /// Opens the store that the settings name.
@@ -98,7 +125,14 @@ pub async fn open(
     new_epoch: bool,
 ) -> Result<Arc<Realm>, StartError> {
     let loaded = store.load().await?;
-    let (journal, recovered) = FileJournal::open(&settings.audit, loaded.audit)?;
+    let sealing = Sealing {
+        issuer: settings.issuer.clone(),
+        realm: settings.realm.clone(),
+        key: Arc::clone(&keys.log),
+        clock: Arc::clone(&clock),
+    };
+    let (audit, rotate_at) = (&settings.audit, settings.audit_rotate_at);
+    let (journal, recovered) = FileJournal::open(audit, rotate_at, sealing, loaded.audit).await?;
     let journal = (Arc::new(journal) as Arc<dyn Journal>, recovered);
     open_over(settings, keys, (store, loaded), journal, clock, new_epoch).await
 }
@@ -120,7 +154,7 @@ pub async fn open_over(
         tracing::error!(
             "lines of the audit trail that the store knows of are missing or changed: issuing is stopped"
         );
-        conditions.audit_broke();
+        conditions.audit_is_cut();
     }
     if recovered.gaps {
         tracing::warn!("the audit trail holds entries of the log that do not follow each other");
@@ -227,9 +261,11 @@ async fn keep(realm: Arc<Realm>, health: Health, keep: Duration, shutdown: Shutd
             () = shutdown.begun() => return,
             _ = tick.tick() => {}
         }
-        tell_health(&realm, &health);
         let now = realm.clock.now().boot;
-        if now.since(looked) >= FORGET_EVERY {
+        let sign = now.since(looked) >= FORGET_EVERY;
+        keep_trail(&realm, sign).await;
+        tell_health(&realm, &health);
+        if sign {
             looked = now;
             // What could not be forgotten now is next time.
             forget_old_tokens(&realm, keep).await.ok();
@@ -304,7 +340,7 @@ pub enum StartError {
 }
 
 const TICK: Duration = Duration::from_millis(250);
-/// Between two looks at old records.
+/// Between two looks at old records, and two signed heads of the audit trail.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Tokens waiting for a signature, at most: what the pool does in about a second.
 const SIGNING_QUEUE: usize = 512;

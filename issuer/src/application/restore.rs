@@ -200,12 +200,16 @@ async fn write_down(trail: &Trail, entries: &[Entry], mut previous: [u8; 32], la
             previous: encoding::encode(&previous),
             entries: encoding::encode(&pack(run)),
             reason: "start",
-            comment: "",
+            comment: String::new(),
             project_id: None,
-            late,
         });
-        // A broken trail is noted where it is written; the log stands all the same.
-        trail.write(ACTOR, what).await.ok();
+        // A trail that is down is noted where it is written; the log stands all the same.
+        let line = vec![(Arc::from(ACTOR), what)];
+        if late {
+            trail.write_late(line).await.ok()
+        } else {
+            trail.write_or_owe(line).await.ok()
+        };
         previous = run.iter().fold(previous, |hash, entry| entry.link(&hash));
     }
 }

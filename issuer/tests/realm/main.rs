@@ -7,4 +7,6 @@ mod log;
 #[cfg(test)]
 mod others;
 #[cfg(test)]
+mod trail;
+#[cfg(test)]
 mod world;
