@@ -55,17 +55,10 @@ pub enum KeysCommand {
 /// What is done with the audit trail.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Checks the chain of a trail's files, across files too, and the heads that the log key signed.
+    /// Checks the chain of a file.
     Verify {
-        /// The files, in any order: some or all of `audit.path` and the finished ones before it.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// The public log key (PEM). Given again for a trail that older log keys signed.
-        #[arg(long)]
-        log_key: Vec<PathBuf>,
-        /// A line that must be there, as an earlier check told it: its number and hash.
-        #[arg(long, value_name = "LINE:HASH")]
-        known: Option<String>,
+        /// The file.
+        file: PathBuf,
     },
 }
 
@@ -77,5 +70,15 @@ pub enum StoreCommand {
         /// If entries are lost for good: opens a new epoch that refuses every token recorded before.
         #[arg(long)]
         new_epoch: bool,
+    },
+    /// Writes projects, ledger and log into a file that the log key signs. Every issuer of the realm must be stopped.
+    Export {
+        /// The file; it must not exist.
+        file: PathBuf,
+    },
+    /// Takes an exported file into an empty store. Every issuer of the realm must be stopped.
+    Import {
+        /// The file.
+        file: PathBuf,
     },
 }

@@ -17,8 +17,8 @@ use issuer::{
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Command::Audit { command: AuditCommand::Verify { files, log_key, known } }) = &args.command {
-        return told(commands::verify_audit(files, log_key, known.as_deref()));
+    if let Some(Command::Audit { command: AuditCommand::Verify { file } }) = &args.command {
+        return told(commands::verify_audit(file));
     }
     let settings = match service_settings::load(args.config.as_deref(), "ISSUER_") {
         Ok(file) => Settings::read(file).map_err(|mistakes| mistakes.to_string()),
@@ -47,6 +47,12 @@ fn main() -> ExitCode {
                 Ok((text, false)) => failed(text.trim_end()),
                 Err(error) => failed(&error.to_string()),
             }
+        }
+        Command::Store { command: StoreCommand::Export { file } } => {
+            told(runtime.block_on(commands::transfer::export(&settings, &file)))
+        }
+        Command::Store { command: StoreCommand::Import { file } } => {
+            told(runtime.block_on(commands::transfer::import(&settings, &file)))
         }
         Command::Audit { .. } | Command::Serve => serve(&runtime, settings),
     }

@@ -1,6 +1,6 @@
 //! Where concrete types meet: store, journal, keys, services and listeners become one running issuer.
 
-use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use common::{
@@ -15,7 +15,7 @@ use common::{
         listener::BindError,
         metrics_text::MetricsText,
         rpc_log::RpcCounts,
-        server::{Bound, MAX_MESSAGE, ServeError, Server},
+        server::{Bound, MAX_MESSAGE, Server},
         shutdown::Shutdown,
     },
     verification::{InvalidPolicy, Policy},
@@ -25,7 +25,7 @@ use tonic::service::Routes;
 use crate::{
     adapters::{
         audit_file,
-        journal::{FileJournal, Recovered, Sealing},
+        journal::{FileJournal, Recovered},
         key_directory::{self, Keys, KeysError},
         store::{
             embedded::{self, EmbeddedStore},
@@ -37,14 +37,17 @@ use crate::{
     application::{
         conditions::Conditions,
         followers::Followers,
-        house::{Obstacle, forget_old_tokens, keep_trail, obstacles},
+        house::{Obstacle, forget_old_tokens, obstacles},
         log::{Announcer, CannotStart, Writer, WriterParts},
         realm::{Blinding, Realm},
         restore::restore,
         signing_pool::SigningPool,
         trail::Trail,
     },
-    domain::ports::{Journal, Loaded, Store, StoreError},
+    domain::{
+        ports::{Entropy, Journal, Loaded, NoEntropy, Store, StoreError},
+        rounds::IssuerRow,
+    },
     settings::{Settings, StoreSettings},
     transport::{
         follow::{Trusting, key_set},
@@ -56,32 +59,6 @@ use crate::{
     },
 };
 
-/// An issuer whose listeners are bound.
-pub struct Running {
-    bound: Bound,
-    realm: Arc<Realm>,
-}
-
-impl Running {
-    /// Where it listens.
-    ///
-    /// # Errors
-    /// The system does not tell.
-    pub fn grpc_address(&self) -> std::io::Result<SocketAddr> {
-        self.bound.grpc_address()
-    }
-
-    /// Serves until the drain is over; then the log key signs for the audit trail's last line.
-    ///
-    /// # Errors
-    /// A listener gave up.
-    pub async fn serve(self) -> Result<(), ServeError> {
-        let served = Box::pin(self.bound.serve()).await;
-        keep_trail(&self.realm, true).await;
-        served
-    }
-}
-
 /// Starts everything but the listeners' loops.
 ///
 /// # Errors
@@ -90,13 +67,12 @@ pub async fn start(
     settings: Settings,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
-) -> Result<Running, StartError> {
+) -> Result<Bound, StartError> {
     let keys = key_directory::read(&settings.keys, settings.algorithm)?;
     let seal = Seal::new(keys.seal.expose_secret_bytes());
     let store = open_store(&settings, seal).await?;
     let realm = open(&settings, keys, store, clock, false).await?;
-    let bound = serve(settings, Arc::clone(&realm), shutdown).await?;
-    Ok(Running { bound, realm })
+    serve(settings, realm, shutdown).await
 }
 
 /// Opens the store that the settings name.
@@ -125,14 +101,7 @@ pub async fn open(
     new_epoch: bool,
 ) -> Result<Arc<Realm>, StartError> {
     let loaded = store.load().await?;
-    let sealing = Sealing {
-        issuer: settings.issuer.clone(),
-        realm: settings.realm.clone(),
-        key: Arc::clone(&keys.log),
-        clock: Arc::clone(&clock),
-    };
-    let (audit, rotate_at) = (&settings.audit, settings.audit_rotate_at);
-    let (journal, recovered) = FileJournal::open(audit, rotate_at, sealing, loaded.audit).await?;
+    let (journal, recovered) = FileJournal::open(&settings.audit, loaded.audit)?;
     let journal = (Arc::new(journal) as Arc<dyn Journal>, recovered);
     open_over(settings, keys, (store, loaded), journal, clock, new_epoch).await
 }
@@ -154,7 +123,7 @@ pub async fn open_over(
         tracing::error!(
             "lines of the audit trail that the store knows of are missing or changed: issuing is stopped"
         );
-        conditions.audit_is_cut();
+        conditions.audit_broke();
     }
     if recovered.gaps {
         tracing::warn!("the audit trail holds entries of the log that do not follow each other");
@@ -163,8 +132,21 @@ pub async fn open_over(
     let trail = Arc::new(Trail::new(journal, Arc::clone(&clock), Arc::clone(&conditions), recovered.mark));
     let held: Vec<_> = keys.token.iter().map(|key| key.public().id()).collect();
     let force = (settings.limits, held.as_slice());
-    let restored = restore(&*store, &trail, loaded, recovered.chain, force, now.wall, new_epoch).await?;
-    let followers = Arc::new(Followers::restored(restored.followers, now.boot));
+    let journal = recovered.chain.as_ref();
+    let (mut loaded, mut attempts) = (loaded, 0);
+    let restored = loop {
+        match restore(&*store, &trail, loaded, journal, force, now.wall, new_epoch).await {
+            // Another issuer opened the epoch first.
+            Err(StoreError::LostData) if store.shared() && attempts < AT_START => attempts += 1,
+            restored => break restored?,
+        }
+        loaded = store.load().await?;
+    };
+    let entropy = Arc::new(SystemEntropy::default());
+    let issuer =
+        IssuerRow { id: process_number(&*entropy)?, name: settings.issuer_name().to_owned(), keys: held };
+    let followers = Followers::restored(restored.followers, issuer.id, store.shared(), now.boot);
+    let followers = Arc::new(followers);
     if restored.lost.is_some() || restored.mended {
         followers.lost(now.boot, restored.policy.limits.longest_staleness());
     }
@@ -183,6 +165,7 @@ pub async fn open_over(
         followers: Arc::clone(&followers),
         conditions: Arc::clone(&conditions),
         policy: Arc::clone(&policy),
+        issuer,
     };
     let (writer, log) =
         Writer::new(parts, restored.log, restored.chunks, restored.chain.entries(), restored.lost)?;
@@ -197,7 +180,7 @@ pub async fn open_over(
         store,
         trail,
         clock,
-        entropy: Arc::new(SystemEntropy::default()),
+        entropy,
         log,
         followers,
         conditions,
@@ -207,6 +190,13 @@ pub async fn open_over(
         pool: SigningPool::start(threads, SIGNING_QUEUE)?,
         blinding: Blinding::new(keys.seal.expose_secret_bytes()),
     }))
+}
+
+/// A number that no other process of an issuer has. Never 0: so rows are marked that name nobody.
+fn process_number(entropy: &dyn Entropy) -> Result<u64, NoEntropy> {
+    let mut bytes = [0; 8];
+    entropy.fill(&mut bytes)?;
+    Ok(u64::from_be_bytes(bytes) | 1)
 }
 
 /// Binds the services of an open realm.
@@ -261,11 +251,9 @@ async fn keep(realm: Arc<Realm>, health: Health, keep: Duration, shutdown: Shutd
             () = shutdown.begun() => return,
             _ = tick.tick() => {}
         }
-        let now = realm.clock.now().boot;
-        let sign = now.since(looked) >= FORGET_EVERY;
-        keep_trail(&realm, sign).await;
         tell_health(&realm, &health);
-        if sign {
+        let now = realm.clock.now().boot;
+        if now.since(looked) >= FORGET_EVERY {
             looked = now;
             // What could not be forgotten now is next time.
             forget_old_tokens(&realm, keep).await.ok();
@@ -293,7 +281,18 @@ fn measure(realm: &Realm, text: &mut MetricsText) {
     let seen = realm.followers.visibility(cursor, realm.clock.now().boot);
     text.gauge("ipms_followers", "Running verifiers.", &[], gauge(seen.followers as u64));
     let behind = gauge(seen.waiting_for.len() as u64);
+    let others = gauge(realm.followers.issuers(realm.clock.now().boot).len() as u64);
+    text.gauge("ipms_issuers", "Issuers that share the store.", &[], others + 1.0);
     text.gauge("ipms_followers_behind", "Running verifiers that do not see the log's end yet.", &[], behind);
+    let [lost, mended, entries] = realm.conditions.losses().map(gauge);
+    text.gauge(
+        "ipms_log_losses",
+        "How often the log was seen to have lost entries since the start.",
+        &[],
+        lost,
+    );
+    text.gauge("ipms_log_mended", "How often all of them came back since the start.", &[], mended);
+    text.gauge("ipms_log_mended_entries", "Entries of the log when they last came back.", &[], entries);
     let standing = obstacles(realm);
     for (name, obstacle) in [
         ("STORE_LOST_DATA", Obstacle::LogLost),
@@ -331,6 +330,9 @@ pub enum StartError {
     /// Issuer or audience.
     #[error(transparent)]
     Policy(#[from] InvalidPolicy),
+    /// No number for this process.
+    #[error(transparent)]
+    NoEntropy(#[from] NoEntropy),
     /// No thread.
     #[error("the system starts no more threads")]
     Thread(#[from] std::io::Error),
@@ -339,8 +341,10 @@ pub enum StartError {
     Bind(#[from] BindError),
 }
 
+/// Issuers that start together may meet so often.
+const AT_START: u32 = 5;
 const TICK: Duration = Duration::from_millis(250);
-/// Between two looks at old records, and two signed heads of the audit trail.
+/// Between two looks at old records.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Tokens waiting for a signature, at most: what the pool does in about a second.
 const SIGNING_QUEUE: usize = 512;

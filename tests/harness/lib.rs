@@ -12,6 +12,7 @@ pub mod keys;
 pub mod orders;
 pub mod pair;
 pub mod programs;
+pub mod redis;
 
 use std::time::Duration;
 

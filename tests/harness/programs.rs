@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     ops::Deref,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::OnceLock,
 };
 
@@ -88,7 +88,8 @@ pub struct Program {
 }
 
 impl Program {
-    fn new(name: &'static str, folder: &Path, settings: &[(&str, &str)]) -> Self {
+    /// One that is to run in this folder with these settings, as environment without its prefix, on free ports.
+    pub fn new(name: &'static str, folder: &Path, settings: &[(&str, &str)]) -> Self {
         let (grpc, admin) = (free_address(), free_address());
         let prefix = name.to_uppercase();
         let addresses = [("GRPC__LISTEN", &*grpc.to_string()), ("ADMIN__LISTEN", &*admin.to_string())];
@@ -97,6 +98,11 @@ impl Program {
         let settings =
             settings.map(|(key, value)| (format!("{prefix}_{key}"), (*value).to_owned())).collect();
         Self { name, folder: folder.to_owned(), settings, grpc, admin, child: None }
+    }
+
+    /// Where it listens.
+    pub const fn grpc(&self) -> SocketAddr {
+        self.grpc
     }
 
     /// Starts it and waits until it is ready.
@@ -116,6 +122,13 @@ impl Program {
         command.env_clear().envs(self.settings.iter().cloned()).current_dir(&self.folder);
         command.stdin(Stdio::null()).stdout(log()).stderr(log());
         self.child = Some(command.spawn().unwrap());
+    }
+
+    /// Runs one of its commands with the same settings, to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(built().join(self.name));
+        command.args(arguments).env_clear().envs(self.settings.iter().cloned()).current_dir(&self.folder);
+        command.stdin(Stdio::null()).output().unwrap()
     }
 
     /// What its admin port answers, with its headers.

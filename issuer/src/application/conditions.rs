@@ -10,27 +10,24 @@ use common::clock::BootInstant;
 /// Conditions of this process. Each is set where it is seen.
 #[derive(Debug, Default)]
 pub struct Conditions {
-    audit_cut: AtomicBool,
-    audit_down: AtomicBool,
+    audit_broken: AtomicBool,
     store_failed: AtomicBool,
     /// Of the boot clock, in milliseconds, plus one; 0: never.
     confirmed: AtomicU64,
+    losses: AtomicU64,
+    mended: AtomicU64,
+    refilled: AtomicU64,
 }
 
 impl Conditions {
-    /// The audit trail lacks lines that were written: no issuing by this process. Revoking goes on.
-    pub fn audit_is_cut(&self) {
-        self.audit_cut.store(true, Ordering::Relaxed);
+    /// The audit trail cannot be written: no issuing until this process starts anew. Revoking goes on.
+    pub fn audit_broke(&self) {
+        self.audit_broken.store(true, Ordering::Relaxed);
     }
 
-    /// The audit trail cannot be written: no issuing meanwhile. Revoking goes on.
-    pub fn audit_down(&self, down: bool) {
-        self.audit_down.store(down, Ordering::Relaxed);
-    }
-
-    /// Whether the audit trail stands in the way of issuing.
+    /// Whether [`Conditions::audit_broke`].
     pub fn audit_broken(&self) -> bool {
-        self.audit_cut.load(Ordering::Relaxed) || self.audit_down.load(Ordering::Relaxed)
+        self.audit_broken.load(Ordering::Relaxed)
     }
 
     /// Whether the last step of the store failed.
@@ -48,6 +45,22 @@ impl Conditions {
     pub fn confirmed_age(&self, now: BootInstant) -> Option<Duration> {
         let millis = self.confirmed.load(Ordering::Relaxed).checked_sub(1)?;
         Some(now.since(BootInstant::default()).saturating_sub(Duration::from_millis(millis)))
+    }
+
+    /// The log was seen to have lost entries.
+    pub fn lost(&self) {
+        self.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It is whole again, with so many entries.
+    pub fn mended(&self, entries: u64) {
+        self.mended.fetch_add(1, Ordering::Relaxed);
+        self.refilled.store(entries, Ordering::Relaxed);
+    }
+
+    /// How often entries were lost and how often all of them came back since the start, and how many there were last.
+    pub fn losses(&self) -> [u64; 3] {
+        [&self.losses, &self.mended, &self.refilled].map(|count| count.load(Ordering::Relaxed))
     }
 
     /// The last step of the store failed.

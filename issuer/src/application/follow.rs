@@ -13,7 +13,12 @@ use common::{
 
 use crate::{
     application::realm::Realm,
-    domain::{chain::Chain, chunks::Chunk, followers::Follower, ports::StoreError},
+    domain::{
+        chain::Chain,
+        chunks::Chunk,
+        followers::{Answerable, BEHIND, Follower, Tenure},
+        ports::StoreError,
+    },
 };
 
 /// How a verifier opens its feed.
@@ -68,6 +73,9 @@ pub struct Part {
 pub struct Feed {
     realm: Arc<Realm>,
     follower: Follower,
+    limits: PerType<Duration>,
+    /// Which hello of it this is.
+    session: u64,
     trust: Option<Arc<Verified<Trust>>>,
     head: Option<Arc<Verified<Head>>>,
     /// Up to where entries were sent, or are known to be held.
@@ -92,9 +100,7 @@ impl Feed {
         if hello.entry_kinds < ENTRY_KINDS || hello.schema < common::token::claims::SCHEMA {
             return Err(FollowError::TooOld);
         }
-        let now = realm.clock.now().boot;
-        let row = realm.followers.join(hello.follower.clone(), hello.limits, now);
-        realm.store.save_follower(row).await?;
+        let session = enter(&realm, &hello.follower, hello.limits).await?;
         let published = realm.log.published();
         let keys = LogKeys::new(vec![realm.log_key.clone()]).ok();
         // A head that this log key did not sign tells nothing; the verifier is sent everything.
@@ -112,6 +118,8 @@ impl Feed {
         Ok(Self {
             realm,
             follower,
+            limits: hello.limits,
+            session,
             trust: None,
             head: None,
             held,
@@ -159,7 +167,7 @@ impl Feed {
     ///
     /// # Errors
     /// [`FollowError::ProbeOrder`], [`FollowError::Corrupt`].
-    pub fn probe(&mut self, number: u64) -> Result<Vec<Say>, FollowError> {
+    pub async fn probe(&mut self, number: u64) -> Result<Vec<Say>, FollowError> {
         if number <= self.probed {
             return Err(FollowError::ProbeOrder);
         }
@@ -172,10 +180,15 @@ impl Feed {
         } else {
             Some(Duration::ZERO)
         };
-        if let (Some(head), Some(age)) = (told, age)
-            && self.realm.followers.answer(&self.follower, self.realm.clock.now().boot)
-        {
-            say.push(Say::Answer(number, head.statement().cursor(), age));
+        if age.is_some_and(|age| age > BEHIND) {
+            // Cut off from the store: another issuer may not be.
+            return Err(StoreError::Unreachable.into());
+        }
+        let (Some(head), Some(age)) = (told, age) else { return Ok(say) };
+        match self.realm.followers.answer(&self.follower, self.session, self.realm.clock.now().boot) {
+            Answerable::Yes => say.push(Say::Answer(number, head.statement().cursor(), age)),
+            Answerable::NotNow | Answerable::Gone => {}
+            Answerable::Enter => self.session = enter(&self.realm, &self.follower, self.limits).await?,
         }
         Ok(say)
     }
@@ -234,10 +247,32 @@ impl Feed {
 
     /// The verifier stops and answers nobody any more.
     pub async fn goodbye(self) {
-        self.realm.followers.leave(&self.follower);
-        // A row that stays in the store is waited for once more after a restart, and no longer.
-        self.realm.store.remove_followers(vec![self.follower]).await.ok();
+        self.realm.followers.leave(&self.follower, self.session);
+        let tenure = Tenure { issuer: self.realm.followers.me(), session: self.session };
+        // A row that stays in the store is taken out later, and waited for until then.
+        self.realm.store.remove_followers(vec![(self.follower, tenure)]).await.ok();
     }
+}
+
+/// Enters a verifier into the register, durably, and waits a moment until a confirmed round has shown its row there: only
+/// from then on it may be answered. Returns which hello of it this is.
+async fn enter(realm: &Realm, follower: &Follower, limits: PerType<Duration>) -> Result<u64, StoreError> {
+    let row = realm.followers.join(follower.clone(), limits, realm.clock.now().boot);
+    let session = row.tenure.session;
+    let stands = realm.store.save_follower(row).await?;
+    realm.followers.entered(&stands, realm.clock.now().boot);
+    let shown = async {
+        loop {
+            let moved = realm.followers.moved();
+            if realm.followers.holds(follower, session) {
+                return;
+            }
+            moved.await;
+        }
+    };
+    // Later is early enough: a probe is answered once it is there.
+    tokio::time::timeout(SHOWN, shown).await.ok();
+    Ok(session)
 }
 
 /// Why a feed ends.
@@ -266,6 +301,8 @@ pub enum FollowError {
     Corrupt,
 }
 
+/// A round shows a new row within this time, as long as the store answers.
+const SHOWN: Duration = Duration::from_secs(1);
 /// The highest entry kind in use: 0 genesis, 1 rule.
 const ENTRY_KINDS: u32 = 1;
 /// Entries of an offer, at most: some gigabytes of memory are not lent to a stranger.

@@ -13,11 +13,15 @@ use common::{
 };
 use tokio::sync::Notify;
 
-use crate::domain::followers::{Follower, Register, Row, Visibility};
+use crate::domain::{
+    followers::{Answerable, Follower, Register, Row, Tenure, Visibility},
+    rounds::{IssuerRow, Rounded},
+};
 
 /// The register, and a bell that rings whenever somebody has seen more.
 #[derive(Debug)]
 pub struct Followers {
+    me: u64,
     state: Mutex<State>,
     moved: Notify,
 }
@@ -40,10 +44,15 @@ struct Appended {
 }
 
 impl Followers {
-    /// As the store held them when this process started.
-    pub fn restored(rows: Vec<Row>, now: BootInstant) -> Self {
-        let state = State { register: Register::restored(rows, now), appends: VecDeque::new() };
-        Self { state: Mutex::new(state), moved: Notify::new() }
+    /// See [`Register::restored`].
+    pub fn restored(rows: Vec<Row>, me: u64, shared: bool, now: BootInstant) -> Self {
+        let state = State { register: Register::restored(rows, me, shared, now), appends: VecDeque::new() };
+        Self { me, state: Mutex::new(state), moved: Notify::new() }
+    }
+
+    /// The number of this process among the issuers of the realm.
+    pub const fn me(&self) -> u64 {
+        self.me
     }
 
     /// See [`Register::join`].
@@ -51,17 +60,19 @@ impl Followers {
         self.state().register.join(follower, limits, now)
     }
 
-    /// Other issuers append to the same log, and nobody here knows who follows them: they count as one verifier that
-    /// never acknowledges, and that may go on for as long as `limits` say after every entry.
-    pub fn others(&self, limits: PerType<Duration>, now: BootInstant) {
-        let others = Follower { id: OTHERS.to_owned(), instance: 0 };
-        // Not written to the store: each issuer counts them for itself, again and again, so that they never expire.
-        drop(self.state().register.join(others, limits, now));
+    /// See [`Register::entered`].
+    pub fn entered(&self, row: &Row, now: BootInstant) {
+        self.state().register.entered(row, now);
+    }
+
+    /// See [`Register::holds`].
+    pub fn holds(&self, follower: &Follower, session: u64) -> bool {
+        self.state().register.holds(follower, session)
     }
 
     /// See [`Register::leave`].
-    pub fn leave(&self, follower: &Follower) {
-        self.state().register.leave(follower);
+    pub fn leave(&self, follower: &Follower, session: u64) {
+        self.state().register.leave(follower, session);
         self.moved.notify_waiters();
     }
 
@@ -72,17 +83,43 @@ impl Followers {
     }
 
     /// See [`Register::answer`].
-    pub fn answer(&self, follower: &Follower, now: BootInstant) -> bool {
-        self.state().register.answer(follower, now)
+    pub fn answer(&self, follower: &Follower, session: u64, now: BootInstant) -> Answerable {
+        self.state().register.answer(follower, session, now)
     }
 
     /// See [`Register::expire`].
-    pub fn expire(&self, now: BootInstant) -> Vec<Follower> {
+    pub fn expire(&self, now: BootInstant) -> Vec<(Follower, Tenure)> {
         let gone = self.state().register.expire(now);
         if !gone.is_empty() {
             self.moved.notify_waiters();
         }
         gone
+    }
+
+    /// See [`Register::shown`].
+    pub fn shown(&self, shown: &Rounded, limits: PerType<Duration>, sent: BootInstant, now: BootInstant) {
+        self.state().register.shown(shown, limits, sent, now);
+        self.moved.notify_waiters();
+    }
+
+    /// See [`Register::untold`].
+    pub fn untold(&self) -> Vec<Row> {
+        self.state().register.untold()
+    }
+
+    /// See [`Register::told`].
+    pub fn told(&self, rows: &[Row]) {
+        self.state().register.told(rows);
+    }
+
+    /// See [`Register::silent`].
+    pub fn silent(&self) -> Vec<(u64, Option<u64>)> {
+        self.state().register.silent()
+    }
+
+    /// See [`Register::issuers`].
+    pub fn issuers(&self, now: BootInstant) -> Vec<(IssuerRow, Duration)> {
+        self.state().register.issuers(now)
     }
 
     /// See [`Register::lost`].
@@ -142,5 +179,3 @@ pub fn union(one: PerType<bool>, other: PerType<bool>) -> PerType<bool> {
 }
 
 const REMEMBERED: usize = 4_096;
-/// As which all followers of other issuers are waited for. No `follower.id` is so: it is not ASCII.
-const OTHERS: &str = "(followers of other issuers…)";

@@ -22,7 +22,7 @@ use crate::{
         ledger::TokenRecord,
         order::Order,
         policy::{PolicyError, Registered, decide},
-        ports::{Idempotency, NoEntropy, NotWritten, Recorded, Recording, StoreError},
+        ports::{Idempotency, JournalBroken, NoEntropy, Recorded, Recording, StoreError},
     },
 };
 
@@ -256,13 +256,13 @@ impl From<StoreError> for IssueError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unreachable => Self::StoreUnreachable,
-            StoreError::LostData => Self::LostData,
+            StoreError::LostData | StoreError::HalfImported => Self::LostData,
         }
     }
 }
 
-impl From<NotWritten> for IssueError {
-    fn from(_why: NotWritten) -> Self {
+impl From<JournalBroken> for IssueError {
+    fn from(_broken: JournalBroken) -> Self {
         Self::AuditUnavailable
     }
 }

@@ -60,7 +60,7 @@ pub async fn restore(
     store: &dyn Store,
     trail: &Trail,
     loaded: Loaded,
-    journal: Option<Chain>,
+    journal: Option<&Chain>,
     (limits, keys): (Limits, &[KeyId]),
     now: Timestamp,
     new_epoch: bool,
@@ -74,7 +74,7 @@ pub async fn restore(
         None => (None, false),
     };
     let stands = loaded.end;
-    let finding = compare(held.as_ref(), broken, journal.as_ref(), now);
+    let finding = compare(held.as_ref(), broken, journal, now);
     let mended = matches!(finding, Finding::StoreLost(_));
     let mut lost = None;
     let chain = match finding {
@@ -90,7 +90,8 @@ pub async fn restore(
                 "the audit trail lacks entries of the log; they are written late"
             );
             let previous = |entry: &Entry| held.as_ref()?.hash_at(entry.cursor.sequence - 1);
-            write_down(trail, &late, late.first().and_then(previous).unwrap_or_default(), true).await;
+            let before = late.first().and_then(previous).unwrap_or_default();
+            write_down(trail, &late, before, "start", true).await;
             held.unwrap_or_else(empty)
         }
         Finding::StoreLost(chain) => {
@@ -100,18 +101,20 @@ pub async fn restore(
                 "the store had lost entries of the revocation log; a new epoch holds them all"
             );
             open_epoch(store, trail, stands, &chain, now).await?;
+            told(trail, &chain, "journal").await;
             chain
         }
         Finding::Unmendable if new_epoch => {
             let ceiling = now.plus(policy.announced(now).longest_lifetime()).plus(AHEAD);
-            let chain = cut_everything(held.as_ref(), journal.as_ref(), now, ceiling);
+            let chain = cut_everything(held.as_ref(), journal, now, ceiling);
             open_epoch(store, trail, stands, &chain, now).await?;
+            told(trail, &chain, "operator").await;
             chain
         }
         Finding::Unmendable => {
             tracing::error!("the revocation log has lost entries that nobody here holds: issuing is stopped");
             let end = |chain: &Chain| Cursor::new(chain.epoch(), chain.end().sequence);
-            lost = held.as_ref().map(end).max(journal.as_ref().map(end)).max(Some(Cursor::ZERO));
+            lost = held.as_ref().map(end).max(journal.map(end)).max(Some(Cursor::ZERO));
             // What cannot be read as one chain is not given out at all.
             held.filter(|_| !broken).unwrap_or_else(empty)
         }
@@ -185,12 +188,18 @@ pub(super) async fn open_epoch(
         Appended::Done => {}
         Appended::EndedElsewhere(_) | Appended::ProjectChanged => return Err(StoreError::LostData),
     }
-    write_down(trail, chain.entries(), chain.base().hash, false).await;
+    write_down(trail, chain.entries(), chain.base().hash, "start", false).await;
     Ok(())
 }
 
 /// As many lines as it takes: one holds a bounded number of entries.
-async fn write_down(trail: &Trail, entries: &[Entry], mut previous: [u8; 32], late: bool) {
+pub(super) async fn write_down(
+    trail: &Trail,
+    entries: &[Entry],
+    mut previous: [u8; 32],
+    reason: &'static str,
+    late: bool,
+) {
     for run in entries.chunks(RUN) {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
         let what = What::Append(event::Append {
@@ -199,19 +208,20 @@ async fn write_down(trail: &Trail, entries: &[Entry], mut previous: [u8; 32], la
             last: last.cursor.sequence,
             previous: encoding::encode(&previous),
             entries: encoding::encode(&pack(run)),
-            reason: "start",
-            comment: String::new(),
+            reason,
+            comment: "",
             project_id: None,
+            late,
         });
-        // A trail that is down is noted where it is written; the log stands all the same.
-        let line = vec![(Arc::from(ACTOR), what)];
-        if late {
-            trail.write_late(line).await.ok()
-        } else {
-            trail.write_or_owe(line).await.ok()
-        };
+        // A broken trail is noted where it is written; the log stands all the same.
+        trail.write(ACTOR, what).await.ok();
         previous = run.iter().fold(previous, |hash, entry| entry.link(&hash));
     }
+}
+
+async fn told(trail: &Trail, chain: &Chain, from: &str) {
+    let (epoch, sequence, entries) = (chain.epoch(), chain.end().sequence, chain.entries().len() as u64);
+    trail.write(ACTOR, What::Mended { epoch, sequence, entries, from }).await.ok();
 }
 
 pub(super) fn chain_of(end: &LogEnd, runs: &[Vec<u8>]) -> (Chain, bool) {

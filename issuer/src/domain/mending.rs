@@ -8,6 +8,7 @@ use common::{
         cursor::Cursor,
         entry::{Body, Entry},
         head::Link,
+        set::Set,
     },
     timestamp::Timestamp,
 };
@@ -41,7 +42,13 @@ pub fn compare(store: Option<&Chain>, broken: bool, journal: Option<&Chain>, now
         (None, Some(journal)) => from_journal(None, journal, now),
         (Some(store), Some(journal)) if broken => from_journal(Some(store), journal, now),
         (Some(store), Some(journal)) => match store.epoch().cmp(&journal.epoch()) {
-            Ordering::Greater => Finding::JournalBehind(store.entries().to_vec()),
+            // Another issuer opened it, or this one did and its journal never heard: is everything in it?
+            Ordering::Greater if covers(store, journal, now) => {
+                Finding::JournalBehind(store.entries().to_vec())
+            }
+            Ordering::Greater => {
+                mend(store, Some(journal), now).map_or(Finding::Unmendable, Finding::StoreLost)
+            }
             Ordering::Less => from_journal(Some(store), journal, now),
             Ordering::Equal => same_epoch(store, journal, now),
         },
@@ -64,12 +71,31 @@ fn same_epoch(store: &Chain, journal: &Chain, now: Timestamp) -> Finding {
     from_journal(Some(store), journal, now)
 }
 
-/// A journal holds an epoch from its first live entry on, or it is not known what it lacks.
+/// A journal holds an epoch from its first entry on, or it is not known what it lacks.
 fn from_journal(store: Option<&Chain>, journal: &Chain, now: Timestamp) -> Finding {
-    if !journal.is_whole() {
+    if journal.base().sequence != 0 {
         return Finding::Unmendable;
     }
     mend(journal, store, now).map_or(Finding::Unmendable, Finding::StoreLost)
+}
+
+/// Whether a chain of a later epoch revokes all that `held` does at `now` (docs/adr/0006, 5).
+fn covers(later: &Chain, held: &Chain, now: Timestamp) -> bool {
+    let set = |chain: &Chain, live: bool| {
+        let mut set = Set::new(chain.epoch());
+        let rules = chain.entries().iter().filter(|entry| !live || entry.expires_at > now);
+        for entry in rules.filter(|entry| matches!(entry.body, Body::Rule { .. })) {
+            set.insert(entry).ok()?;
+        }
+        Some(set)
+    };
+    let (ours, theirs) = (set(held, true), set(later, false));
+    ours.zip(theirs).is_some_and(|(ours, theirs)| ours.is_covered_by(&theirs))
+}
+
+/// A new epoch out of one chain alone, which is complete.
+pub fn renewed(held: &Chain, now: Timestamp) -> Option<Chain> {
+    mend(held, None, now)
 }
 
 /// Joins what is held with what a verifier offers, complete under a signed head, into a new epoch.

@@ -1,7 +1,6 @@
 //! What may be issued and what is promised. Never awaits; knows no transport and no store.
 
 pub mod approval;
-pub mod audit_head;
 pub mod chain;
 pub mod chunks;
 pub mod claims;
@@ -15,3 +14,5 @@ pub mod policy;
 pub mod policy_record;
 pub mod ports;
 pub mod project_rules;
+pub mod rounds;
+pub mod transfer;

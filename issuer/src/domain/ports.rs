@@ -15,9 +15,11 @@ use crate::domain::{
     approval::Reference,
     draft::Checked,
     event::Event,
-    followers::{Follower, Row},
+    followers::{Follower, Row, Tenure},
     ledger::TokenRecord,
     policy_record::PolicyRecord,
+    rounds::{Round, Rounded},
+    transfer::{Kept, Part},
 };
 
 /// What a store answers, some time.
@@ -86,11 +88,31 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Replaces limits and key roles if the version that stands is `record.version - 1`; answers whether it did.
     fn save_policy(&self, record: PolicyRecord) -> Answer<'_, bool>;
 
-    /// Adds or replaces the row of a running verifier. Safe to repeat.
-    fn save_follower(&self, row: Row) -> Answer<'_, ()>;
+    /// Adds the row of a running verifier, or puts it in the place of the one that stands ([`Row::over`]), and answers what
+    /// stands now. Safe to repeat.
+    fn save_follower(&self, row: Row) -> Answer<'_, Row>;
 
-    /// Removes rows. Safe to repeat.
-    fn remove_followers(&self, followers: Vec<Follower>) -> Answer<'_, ()>;
+    /// Removes those rows that are still of this tenure. Safe to repeat.
+    fn remove_followers(&self, followers: Vec<(Follower, Tenure)>) -> Answer<'_, ()>;
+
+    /// A confirmed round: writes the issuer's row if it stands as it must, takes over what its followers acknowledged, and
+    /// answers what [`Store::copies`] copies hold at one instant: nothing acknowledged before this call lies behind it.
+    /// Safe to repeat.
+    fn round(&self, round: Round) -> Answer<'_, Rounded>;
+
+    /// At most `most` records of the ledger behind the number `after`, oldest first, and the highest number that was ever
+    /// given. Fewer than `most` are the last. For a copy of the store.
+    fn ledger(&self, after: u64, most: usize) -> Answer<'_, (Vec<Kept>, u64)>;
+
+    /// Takes a part of another store's copy into this one: [`Part::Begin`] first, [`Part::Finish`] last, in between in any
+    /// order, each safe to repeat. Answers whether it did: not into a store that holds anything, unless by an import that
+    /// was not finished; then that is gone. Until the last part every other call may answer
+    /// [`StoreError::HalfImported`], and [`Store::load`] does.
+    fn take_in(&self, part: Part) -> Answer<'_, bool>;
+
+    /// Takes out an issuer's row, if the number of its last round is `number` (`None`: it has no row), and all rows that it
+    /// holds; answers whether it did. Safe to repeat.
+    fn expel(&self, issuer: u64, number: Option<u64>) -> Answer<'_, bool>;
 }
 
 /// What an issuer holds in memory.
@@ -238,33 +260,17 @@ pub enum TokensOf {
 /// The audit trail, which is also this issuer's own copy of the log (DESIGN section 7).
 pub trait Journal: fmt::Debug + Send + Sync {
     /// Appends a line for each event, in order. When it answers `Ok`, all of them survive a power cut; the answer is the
-    /// mark of the last one, and of none the mark before. Answers within a few seconds, whatever the disk does. Not safe
-    /// to repeat after an error.
+    /// mark of the last one, and of none the mark before. Not safe to repeat after an error.
     fn write<'a>(&'a self, events: &'a [Event<'a>]) -> Written<'a>;
-
-    /// Appends a line in which the log key signs for all lines before it, unless the last one is that.
-    fn seal(&self) -> Written<'_>;
-
-    /// Whether nothing is being written, not even what its caller has given up.
-    fn idle(&self) -> bool;
 }
 
 /// How far the journal reaches, some time.
-pub type Written<'a> = Pin<Box<dyn Future<Output = Result<AuditMark, NotWritten>> + Send + 'a>>;
+pub type Written<'a> = Pin<Box<dyn Future<Output = Result<AuditMark, JournalBroken>> + Send + 'a>>;
 
-/// Why lines were not written, as far as is known.
+/// Nothing can be written any more until the journal is opened anew.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum NotWritten {
-    /// There is no room; nothing was written.
-    #[error("there is no room for the audit trail")]
-    Full,
-    /// The disk does not answer. The lines may be there once it does.
-    #[error("the disk of the audit trail does not answer")]
-    Blocked,
-    /// Nothing can be written any more until the journal is opened anew.
-    #[error("the audit trail is broken until this process starts anew")]
-    Broken,
-}
+#[error("the audit trail cannot be written")]
+pub struct JournalBroken;
 
 /// Where random bytes come from.
 pub trait Entropy: fmt::Debug + Send + Sync {
@@ -289,4 +295,7 @@ pub enum StoreError {
     /// What it holds is not what was put in: a broken seal, a record that cannot be read.
     #[error("the store has lost data")]
     LostData,
+    /// An import was begun and not finished.
+    #[error("an import into the store was not finished: run `issuer store import` again")]
+    HalfImported,
 }

@@ -121,7 +121,7 @@ async fn carry(
                 let Some(message) = message? else { return Ok(()) };
                 match message.message {
                     Some(Heard::Probe(probe)) => {
-                        send(say, feed.probe(probe.number).map_err(status::follow)?).await?;
+                        send(say, feed.probe(probe.number).await.map_err(status::follow)?).await?;
                     }
                     Some(Heard::Acknowledge(seen)) => {
                         let seen = seen.cursor.ok_or_else(|| out_of_order("an acknowledgement without a cursor"))?;

@@ -26,7 +26,7 @@ use crate::{
 pub fn store(error: StoreError) -> Status {
     match error {
         StoreError::Unreachable => unavailable("STORE_UNREACHABLE", error.to_string(), SOON),
-        StoreError::LostData => lost(),
+        StoreError::LostData | StoreError::HalfImported => lost(),
     }
 }
 
@@ -108,7 +108,6 @@ fn append(error: AppendError) -> Status {
         // Safe to repeat, as after any other failure of the store.
         AppendError::Behind => store(StoreError::Unreachable),
         AppendError::Signing => internal(),
-        AppendError::Unaudited => unavailable("AUDIT_UNAVAILABLE", error.to_string(), LATER),
         AppendError::Stopped => unavailable("SHUTTING_DOWN", error.to_string(), SOON),
     }
 }

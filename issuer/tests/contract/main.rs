@@ -13,9 +13,13 @@ mod random;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod register;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod transfer;
 
 /// Runs each claim against each adapter.
 macro_rules! contract {
@@ -100,6 +104,16 @@ contract! {
         a_project_is_created_once
         projects_come_in_pages_in_the_order_of_their_ids
         an_organisation_sees_what_it_owns_or_works_on
-        limits_and_key_roles_follow_the_version_that_stands
-        rows_of_the_register_are_replaced_and_removed;
+        limits_and_key_roles_follow_the_version_that_stands;
+    register:
+        rows_of_the_register_keep_the_longer_limits_and_what_was_acknowledged
+        a_row_is_removed_only_while_it_is_of_the_same_hello
+        a_round_shows_what_stands
+        a_round_that_finds_too_little_writes_nothing
+        a_round_takes_over_what_its_own_followers_acknowledged
+        an_issuer_is_taken_out_with_its_rows_if_it_did_nothing_more;
+    transfer:
+        what_is_taken_in_is_what_was_given_out
+        into_a_store_that_holds_anything_nothing_is_taken
+        an_import_that_was_not_finished_is_told_and_begun_anew;
 }

@@ -1,13 +1,7 @@
 //! What the contract says of projects, of limits and key roles, and of running verifiers.
 
-use std::time::Duration;
-
-use common::{
-    key_id::KeyId,
-    token::{Limits, kind::PerType},
-};
+use common::{key_id::KeyId, token::Limits};
 use issuer::domain::{
-    followers::{Follower, Row},
     policy_record::{KeyRole, PolicyRecord},
     ports::{Append, Appended, Created, Store},
 };
@@ -71,23 +65,6 @@ pub(crate) async fn limits_and_key_roles_follow_the_version_that_stands(store: &
         assert_eq!(store.save_policy(refused.clone()).await, Ok(false));
     }
     assert_eq!(store.load().await.unwrap().policy, Some(second));
-}
-
-pub(crate) async fn rows_of_the_register_are_replaced_and_removed(store: &dyn Store) {
-    let row = |name: &str, instance, seconds| Row {
-        follower: Follower { id: name.to_owned(), instance },
-        limits: PerType::from_fn(|_| Duration::from_secs(seconds)),
-    };
-    for row in [row("b", 1, 1), row("a", 2, 1), row("a", 1, 1), row("b", 1, 7)] {
-        assert_eq!(store.save_follower(row).await, Ok(()));
-    }
-    let rows = store.load().await.unwrap().followers;
-    assert_eq!(rows, [row("a", 1, 1), row("a", 2, 1), row("b", 1, 7)]);
-    let gone = vec![row("a", 1, 1).follower, row("c", 1, 1).follower];
-    for _ in 0..2 {
-        assert_eq!(store.remove_followers(gone.clone()).await, Ok(()));
-        assert_eq!(store.load().await.unwrap().followers, rows[1..]);
-    }
 }
 
 async fn names(store: &dyn Store, of: Option<u8>, after: Option<&str>, most: usize) -> Vec<String> {

@@ -1,21 +1,25 @@
 //! Two adapters, one sequence of steps: they answer the same. What the answers should be is said elsewhere.
 
-use common::token::{Limits, kind::PerType};
+use common::{revocation::cursor::Cursor, token::Limits};
 use issuer::{
     adapters::store::memory::MemoryStore,
     domain::{
         approval::Reference,
         draft::Checked,
-        followers::{Follower, Row},
+        followers::Row,
         ledger::TokenRecord,
         policy_record::PolicyRecord,
         ports::{Append, Appended, AuditMark, Recording, Store, TokensOf},
+        rounds::{Entry, Round, Rounded},
     },
 };
 use proptest::prelude::*;
 
-use crate::samples::{Folder, Log, change, id, idempotency, organisation, project, record, recording, time};
-use crate::server::RedisServer;
+use crate::{
+    register::round,
+    samples::{Folder, Log, change, id, idempotency, organisation, project, record, recording, row, time},
+    server::RedisServer,
+};
 
 /// One step, in small numbers so that steps meet.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ enum Step {
     Policy { version: u64 },
     Join { instance: u64, seconds: u64 },
     Leave { instances: Vec<u64> },
+    Round { issuer: u64, number: u64, entry: Entry, acknowledges: Vec<u64>, known: Option<u64> },
+    Expel { issuer: u64, number: Option<u64> },
     Reopen,
 }
 
@@ -49,8 +55,16 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..5_u64).prop_map(|version| Step::Policy { version }),
         1 => (0..4_u64, 0..3_u64).prop_map(|(instance, seconds)| Step::Join { instance, seconds }),
         1 => prop::collection::vec(0..4_u64, 0..3).prop_map(|instances| Step::Leave { instances }),
+        3 => (5..7_u64, 1..5_u64, entry(), prop::collection::vec(0..4_u64, 0..3), prop::option::of(0..6_u64)).prop_map(
+            |(issuer, number, entry, acknowledges, known)| Step::Round { issuer, number, entry, acknowledges, known }
+        ),
+        1 => (5..7_u64, prop::option::of(1..5_u64)).prop_map(|(issuer, number)| Step::Expel { issuer, number }),
         1 => Just(Step::Reopen),
     ]
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    prop_oneof![(1..5_u64).prop_map(Entry::Stands), Just(Entry::New), Just(Entry::AfterLoss)]
 }
 
 proptest! {
@@ -145,12 +159,21 @@ async fn take(store: &dyn Store, step: &Step, log: &mut Log) -> String {
             format!("{:?}", store.save_policy(record).await)
         }
         Step::Join { instance, seconds } => {
-            let limits = PerType::from_fn(|_| std::time::Duration::from_secs(seconds));
-            format!("{:?}", store.save_follower(Row { follower: follower(instance), limits }).await)
+            format!("{:?}", store.save_follower(row("verifier", instance, seconds, seconds)).await)
         }
         Step::Leave { instances } => {
-            format!("{:?}", store.remove_followers(instances.into_iter().map(follower).collect()).await)
+            let rows = instances.into_iter().map(|instance| row("verifier", instance, 1, 1));
+            let rows = rows.map(|row| (row.follower, row.tenure)).collect();
+            format!("{:?}", store.remove_followers(rows).await)
         }
+        Step::Round { issuer, number, entry, acknowledges, known } => {
+            let seen = |instance| Row { acknowledged: Cursor::new(1, 2), ..row("verifier", instance, 1, 1) };
+            let acknowledged = acknowledges.into_iter().map(seen).collect();
+            let shown = store.round(Round { acknowledged, known, ..round(issuer, number, entry) }).await;
+            // A server has a name of its own.
+            format!("{:?}", shown.map(|shown| Rounded { server: String::new(), ..shown }))
+        }
+        Step::Expel { issuer, number } => format!("{:?}", store.expel(issuer, number).await),
         Step::Reopen => String::new(),
     }
 }
@@ -195,8 +218,4 @@ fn named(name: u8) -> String {
 
 fn mark(number: Option<u64>) -> Option<AuditMark> {
     number.map(|number| AuditMark { number, hash: [1; 32] })
-}
-
-fn follower(instance: u64) -> Follower {
-    Follower { id: "verifier".to_owned(), instance }
 }

@@ -3,18 +3,19 @@
 
 use std::time::Duration;
 
-use common::token::{Limits, kind::PerType};
+use common::token::Limits;
 use issuer::{
     adapters::store::redis::{OpenError, RedisSettings, RedisStore, Unfit, Wrong},
     domain::{
-        followers::{Follower, Row},
         policy_record::PolicyRecord,
         ports::{Append, Appended, AuditMark, Created, LogEnd, Recorded, Recording, Store as _, StoreError},
+        rounds::Entry,
     },
 };
 
 use crate::{
-    samples::{Log, change, id, idempotency, keep, project, ready, record, recording},
+    register::round,
+    samples::{Log, change, id, idempotency, keep, project, ready, record, recording, row},
     server::RedisServer,
 };
 
@@ -221,9 +222,8 @@ async fn no_key_has_a_time_to_live() {
     let store = server.open().await;
     let log = ready(&store).await;
     store.save_policy(PolicyRecord::first(Limits::default())).await.unwrap();
-    let limits = PerType::from_fn(|_| Duration::from_secs(1));
-    let follower = Follower { id: "v".to_owned(), instance: 1 };
-    store.save_follower(Row { follower, limits }).await.unwrap();
+    store.save_follower(row("v", 1, 1, 1)).await.unwrap();
+    store.round(round(5, 1, Entry::New)).await.unwrap();
     keep(&store, Recording { idempotency: Some(idempotency(1, 1)), ..recording(record(1, "p")) }).await;
     let append = Append { change: Some(change(&project("p", 1, &[]), &[2])), ..log.step(3).0 };
     assert_eq!(store.append(append).await, Ok(Appended::Done));

@@ -1,5 +1,7 @@
 //! Projects, entries and records to put into a store, and a folder to keep one in. Nothing random.
 
+use std::time::Duration;
+
 use common::{
     key_id::KeyId,
     organisation_id::OrganisationId,
@@ -14,6 +16,7 @@ use common::{
         rule::Rule,
     },
     timestamp::Timestamp,
+    token::kind::PerType,
     token_id::TokenId,
 };
 use issuer::{
@@ -24,6 +27,7 @@ use issuer::{
     domain::{
         approval::Reference,
         draft::Checked,
+        followers::{Follower, Row, Tenure},
         ledger::TokenRecord,
         order::Operation,
         ports::{Append, Appended, Idempotency, LogEnd, ProjectChange, Recorded, Recording, Store},
@@ -48,6 +52,16 @@ impl Folder {
 
     pub(crate) fn try_open(&self) -> Result<EmbeddedStore, OpenError> {
         EmbeddedStore::open(&self.path(), Seal::new(&[1; 32]))
+    }
+}
+
+/// The row of a verifier whose limits are so many seconds, held by issuer 5 since its hello `session`.
+pub(crate) fn row(name: &str, instance: u64, seconds: u64, session: u64) -> Row {
+    Row {
+        follower: Follower { id: name.to_owned(), instance },
+        limits: PerType::from_fn(|_| Duration::from_secs(seconds)),
+        tenure: Tenure { issuer: 5, session },
+        acknowledged: Cursor::ZERO,
     }
 }
 

@@ -21,7 +21,7 @@ use issuer::{
     domain::{
         approval::Reference,
         draft::Checked,
-        followers::{Follower, Row},
+        followers::{Follower, Row, Tenure},
         ledger::TokenRecord,
         order::Operation,
         ports::{
@@ -161,11 +161,14 @@ async fn follow(store: Arc<EmbeddedStore>, round: u32) {
         let row = |instance| Row {
             follower: Follower { id: "verifier".to_owned(), instance },
             limits: PerType::from_fn(|_| Duration::from_secs(10)),
+            tenure: Tenure { issuer: 1, session: 1 },
+            acknowledged: Cursor::ZERO,
         };
         store.save_follower(row(instance)).await.unwrap();
         Acknowledged::Joined { instance }.tell();
         if number > 1 {
-            store.remove_followers(vec![row(instance - 1).follower]).await.unwrap();
+            let gone = row(instance - 1);
+            store.remove_followers(vec![(gone.follower, gone.tenure)]).await.unwrap();
             Acknowledged::Left { instance: instance - 1 }.tell();
         }
     }

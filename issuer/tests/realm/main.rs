@@ -7,6 +7,6 @@ mod log;
 #[cfg(test)]
 mod others;
 #[cfg(test)]
-mod trail;
+mod register;
 #[cfg(test)]
 mod world;

@@ -9,7 +9,7 @@ use common::{
 };
 use issuer::{
     adapters::{journal::Recovered, store::memory::MemoryStore},
-    application::revoke::{Selector, await_visibility, revoke},
+    application::revoke::{Selector, revoke},
     domain::ports::{Append, LogEnd, Store as _},
 };
 
@@ -76,15 +76,4 @@ async fn the_age_of_the_head_is_the_time_since_the_last_confirmed_round() {
     one.until(|published| published.lost).await;
     one.clock.advance(Duration::from_secs(7));
     assert_eq!(one.realm.conditions.confirmed_age(one.clock.now().boot), Some(Duration::from_secs(7)));
-}
-
-/// Failure: *reached*, while a verifier that follows the other issuer may still accept.
-#[tokio::test]
-async fn nothing_is_called_visible_before_followers_of_other_issuers_have_run_out_of_their_lease() {
-    let (one, _other) = two().await;
-    let cursor = revoke_token(&one, 1).await;
-    let seen = await_visibility(&one.realm, cursor, Duration::ZERO).await.unwrap();
-    assert!(!seen.reached() && seen.waiting_for.len() == 1, "{seen:?}");
-    one.clock.advance(Duration::from_mins(15) + Duration::from_secs(1));
-    assert!(await_visibility(&one.realm, cursor, Duration::ZERO).await.unwrap().reached());
 }

@@ -1,8 +1,10 @@
 //! The embedded store: one redb file, one writer thread, one fsync for all that has queued up. Decides nothing.
 
 mod reads;
+mod register;
 mod steps;
 mod tables;
+mod transfer;
 mod writer;
 
 use std::{
@@ -29,12 +31,14 @@ use tokio::sync::oneshot;
 use self::writer::{Step, Writer};
 use super::seal::Seal;
 use crate::domain::{
-    followers::{Follower, Row},
+    followers::{Follower, Row, Tenure},
     ledger::TokenRecord,
     policy_record::PolicyRecord,
     ports::{
         Answer, Append, Appended, Created, Loaded, LogEnd, Recorded, Recording, Store, StoreError, TokensOf,
     },
+    rounds::{Round, Rounded},
+    transfer::{Kept, Part},
 };
 
 /// A store in one file, or in memory for tests. One process holds it.
@@ -193,12 +197,28 @@ impl Store for EmbeddedStore {
         self.write(move |transaction, seal| steps::save_policy(transaction, seal, &record))
     }
 
-    fn save_follower(&self, row: Row) -> Answer<'_, ()> {
-        self.write(move |transaction, _| steps::save_follower(transaction, &row))
+    fn save_follower(&self, row: Row) -> Answer<'_, Row> {
+        self.write(move |transaction, _| register::join(transaction, row))
     }
 
-    fn remove_followers(&self, followers: Vec<Follower>) -> Answer<'_, ()> {
-        self.write(move |transaction, _| steps::remove_followers(transaction, &followers))
+    fn remove_followers(&self, followers: Vec<(Follower, Tenure)>) -> Answer<'_, ()> {
+        self.write(move |transaction, _| register::leave(transaction, &followers))
+    }
+
+    fn round(&self, round: Round) -> Answer<'_, Rounded> {
+        self.write(move |transaction, seal| register::round(transaction, seal, round))
+    }
+
+    fn ledger(&self, after: u64, most: usize) -> Answer<'_, (Vec<Kept>, u64)> {
+        self.read(move |transaction, _| transfer::ledger(transaction, after, most))
+    }
+
+    fn take_in(&self, part: Part) -> Answer<'_, bool> {
+        self.write(move |transaction, seal| transfer::take_in(transaction, seal, part))
+    }
+
+    fn expel(&self, issuer: u64, number: Option<u64>) -> Answer<'_, bool> {
+        self.write(move |transaction, _| register::expel(transaction, issuer, number))
     }
 }
 
@@ -218,8 +238,8 @@ where
         let Some(step) = self.step.take() else { return Ok(()) };
         match step(transaction, &self.seal) {
             Ok(done) => self.outcome = Some(Ok(done)),
-            Err(Fault::Lost(table)) => self.outcome = Some(Err(Fault::Lost(table).told())),
             Err(Fault::Disk(error)) => return Err(*error),
+            Err(fault @ (Fault::Lost(_) | Fault::HalfImported)) => self.outcome = Some(Err(fault.told())),
         }
         Ok(())
     }
@@ -238,6 +258,8 @@ enum Fault {
     Disk(Box<redb::Error>),
     /// A record of this table cannot be believed.
     Lost(&'static str),
+    /// An import was not finished.
+    HalfImported,
 }
 
 impl Fault {
@@ -248,6 +270,7 @@ impl Fault {
                 tracing::error!(%error, "the store's disk failed");
                 StoreError::Unreachable
             }
+            Self::HalfImported => StoreError::HalfImported,
             Self::Lost(table) => {
                 tracing::error!(table, "a record of the store cannot be believed");
                 StoreError::LostData

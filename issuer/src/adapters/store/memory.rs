@@ -18,33 +18,38 @@ use common::{
     token_id::TokenId,
 };
 
-use super::runs;
+use super::{register::Register, runs};
 use crate::domain::{
-    followers::{Follower, Row},
+    followers::{Follower, Row, Tenure},
     ledger::TokenRecord,
     policy_record::PolicyRecord,
     ports::{
         Answer, Append, Appended, AuditMark, Created, Idempotency, Loaded, LogEnd, Recorded, Recording,
         Store, StoreError, TokensOf,
     },
+    rounds::{Round, Rounded},
+    transfer::{Kept, Part},
 };
 
 /// A store that forgets everything when it is dropped. Not durable: for tests only.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     shared: bool,
     end: Option<LogEnd>,
     /// By the sequence of their first entry.
     runs: BTreeMap<u64, Vec<u8>>,
     policy: Option<PolicyRecord>,
-    followers: BTreeMap<Follower, Row>,
+    register: Register,
     audit: Option<AuditMark>,
     projects: BTreeMap<ProjectId, Project>,
     ledger: BTreeMap<u64, (TokenRecord, Option<Idempotency>)>,
     newest: u64,
+    importing: bool,
+    /// Counts what would be restarts of a server.
+    started: u64,
 }
 
 impl MemoryStore {
@@ -53,10 +58,31 @@ impl MemoryStore {
         Self(Mutex::new(State { shared: true, ..State::default() }))
     }
 
+    /// All that it holds now, to be put back later as from a backup.
+    pub fn image(&self) -> Image {
+        Image(self.state().clone())
+    }
+
+    /// Holds what it held then: all since is lost.
+    pub fn put_back(&self, image: Image) {
+        let mut state = self.state();
+        *state = State { started: state.started + 1, ..image.0 };
+    }
+
+    /// Holds nothing any more.
+    pub fn wipe(&self) {
+        let mut state = self.state();
+        *state = State { shared: state.shared, started: state.started + 1, ..State::default() };
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What a store held once.
+#[derive(Clone, Debug)]
+pub struct Image(State);
 
 impl Store for MemoryStore {
     fn copies(&self) -> u32 {
@@ -66,11 +92,14 @@ impl Store for MemoryStore {
     fn load(&self) -> Answer<'_, Loaded> {
         Box::pin(async {
             let state = self.state();
+            if state.importing {
+                return Err(StoreError::HalfImported);
+            }
             Ok(Loaded {
                 end: state.end,
                 runs: state.runs.values().cloned().collect(),
                 policy: state.policy.clone(),
-                followers: state.followers.values().cloned().collect(),
+                followers: state.register.rows.values().cloned().collect(),
                 audit: state.audit,
             })
         })
@@ -189,18 +218,45 @@ impl Store for MemoryStore {
         })
     }
 
-    fn save_follower(&self, row: Row) -> Answer<'_, ()> {
-        Box::pin(async {
-            self.state().followers.insert(row.follower.clone(), row);
+    fn save_follower(&self, row: Row) -> Answer<'_, Row> {
+        Box::pin(async { Ok(self.state().register.join(row)) })
+    }
+
+    fn remove_followers(&self, followers: Vec<(Follower, Tenure)>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.state().register.leave(&followers);
             Ok(())
         })
     }
 
-    fn remove_followers(&self, followers: Vec<Follower>) -> Answer<'_, ()> {
+    fn round(&self, round: Round) -> Answer<'_, Rounded> {
         Box::pin(async move {
-            self.state().followers.retain(|follower, _| !followers.contains(follower));
-            Ok(())
+            let mut state = self.state();
+            let (end, policy) = (state.end, state.policy.as_ref().map_or(0, |policy| policy.version));
+            let server = state.started.to_string();
+            Ok(Rounded { server, ..state.register.round(round, end, policy) })
         })
+    }
+
+    fn ledger(&self, after: u64, most: usize) -> Answer<'_, (Vec<Kept>, u64)> {
+        Box::pin(async move {
+            let state = self.state();
+            let behind = (Bound::Excluded(after), Bound::Unbounded);
+            let kept = state.ledger.range(behind).take(most).map(|(number, (record, idempotency))| Kept {
+                number: *number,
+                record: record.clone(),
+                idempotency: *idempotency,
+            });
+            Ok((kept.collect(), state.newest))
+        })
+    }
+
+    fn take_in(&self, part: Part) -> Answer<'_, bool> {
+        Box::pin(async { Ok(self.state().take_in(part)) })
+    }
+
+    fn expel(&self, issuer: u64, number: Option<u64>) -> Answer<'_, bool> {
+        Box::pin(async move { Ok(self.state().register.expel(issuer, number)) })
     }
 }
 
@@ -262,6 +318,36 @@ impl State {
         self.ledger.insert(self.newest, (record, idempotency));
         self.audit = audit.or(self.audit);
         Recorded::At(end.cursor())
+    }
+
+    fn take_in(&mut self, part: Part) -> bool {
+        let empty = self.end.is_none()
+            && self.policy.is_none()
+            && self.projects.is_empty()
+            && self.ledger.is_empty()
+            && self.register.rows.is_empty();
+        match part {
+            Part::Begin if self.importing || empty => {
+                *self =
+                    Self { shared: self.shared, started: self.started, importing: true, ..Self::default() };
+            }
+            _ if !self.importing => return false,
+            Part::Begin => {}
+            Part::Projects(projects) => {
+                self.projects.extend(projects.into_iter().map(|project| (project.id.clone(), project)));
+            }
+            Part::Tokens(tokens) => {
+                let kept = |kept: Kept| (kept.number, (kept.record, kept.idempotency));
+                self.ledger.extend(tokens.into_iter().map(kept));
+            }
+            Part::Runs(runs) => self.runs.extend(runs),
+            Part::Rows(rows) => rows.into_iter().for_each(|row| drop(self.register.join(row))),
+            Part::Finish(finish) => {
+                (self.end, self.policy) = (Some(finish.end), finish.policy);
+                (self.audit, self.newest, self.importing) = (finish.audit, finish.newest, false);
+            }
+        }
+        true
     }
 
     fn token(&self, id: TokenId) -> Option<&TokenRecord> {

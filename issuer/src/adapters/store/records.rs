@@ -1,5 +1,7 @@
 //! The byte forms of what a store keeps: JSON with every member named. What cannot be read back is lost data.
 
+mod register;
+
 use std::time::Duration;
 
 use common::{
@@ -16,13 +18,14 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::register::RowForm;
 use crate::domain::{
     approval::Reference,
-    followers::{Follower, Row},
     ledger::TokenRecord,
     order::{Operation, SourceLayer},
     policy_record::{EarlierCeilings, KeyRole, PolicyRecord},
-    ports::{AuditMark, LogEnd, StoreError},
+    ports::{AuditMark, Idempotency, LogEnd, StoreError},
+    transfer::Kept,
 };
 
 /// Something with a byte form.
@@ -179,6 +182,18 @@ impl Record for TokenRecord {
     }
 }
 
+/// A record of the ledger with its number and its idempotency key and content.
+pub(super) type IssuedForm = (u64, TokenForm, Option<([u8; 32], [u8; 32])>);
+
+pub(super) fn kept_form(kept: &Kept) -> IssuedForm {
+    (kept.number, kept.record.form(), kept.idempotency.map(|used| (used.key, used.content)))
+}
+
+pub(super) fn read_kept((number, form, used): IssuedForm) -> Option<Kept> {
+    let idempotency = used.map(|(key, content)| Idempotency { key, content });
+    Some(Kept { number, record: TokenRecord::read(form)?, idempotency })
+}
+
 /// Lifetime in seconds and staleness in milliseconds, by type.
 type LimitsForm = [(u64, u64); 3];
 
@@ -237,29 +252,6 @@ impl Record for PolicyRecord {
             earlier: earlier.collect::<Option<_>>()?,
             keys: keys.collect::<Option<_>>()?,
         })
-    }
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RowForm {
-    id: String,
-    instance: u64,
-    limits: [u64; 3],
-}
-
-impl Record for Row {
-    type Form = RowForm;
-
-    fn form(&self) -> RowForm {
-        let limits = TokenType::ALL.map(|kind| millis(*self.limits.get(kind)));
-        RowForm { id: self.follower.id.clone(), instance: self.follower.instance, limits }
-    }
-
-    fn read(form: RowForm) -> Option<Self> {
-        let [pseudonymisation, reverse, secondary] = form.limits.map(Duration::from_millis);
-        let limits = PerType { pseudonymisation, reverse, secondary };
-        Some(Self { follower: Follower { id: form.id, instance: form.instance }, limits })
     }
 }
 

@@ -6,8 +6,10 @@ mod connections;
 mod keys;
 mod reads;
 mod refusal;
+mod register;
 mod scripts;
 mod steps;
+mod transfer;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -33,13 +35,15 @@ pub use self::{
 };
 use super::seal::Seal;
 use crate::domain::{
-    followers::{Follower, Row},
+    followers::{Follower, Row, Tenure},
     ledger::TokenRecord,
     policy_record::PolicyRecord,
     ports::{
         Answer, Append, Appended, Created, Entropy, Loaded, LogEnd, NoEntropy, Recorded, Recording, Store,
         TokensOf,
     },
+    rounds::{Round, Rounded},
+    transfer::{Kept, Part},
 };
 
 /// A realm's store in a Redis server that any number of issuers share.
@@ -190,12 +194,28 @@ impl Store for RedisStore {
         Box::pin(self.take_policy(record))
     }
 
-    fn save_follower(&self, row: Row) -> Answer<'_, ()> {
+    fn save_follower(&self, row: Row) -> Answer<'_, Row> {
         Box::pin(self.take_join(row))
     }
 
-    fn remove_followers(&self, followers: Vec<Follower>) -> Answer<'_, ()> {
+    fn remove_followers(&self, followers: Vec<(Follower, Tenure)>) -> Answer<'_, ()> {
         Box::pin(self.take_leave(followers))
+    }
+
+    fn round(&self, round: Round) -> Answer<'_, Rounded> {
+        Box::pin(self.take_round(round))
+    }
+
+    fn ledger(&self, after: u64, most: usize) -> Answer<'_, (Vec<Kept>, u64)> {
+        Box::pin(self.see_ledger(after, most))
+    }
+
+    fn take_in(&self, part: Part) -> Answer<'_, bool> {
+        Box::pin(self.take_part(part))
+    }
+
+    fn expel(&self, issuer: u64, number: Option<u64>) -> Answer<'_, bool> {
+        Box::pin(self.take_expel(issuer, number))
     }
 }
 

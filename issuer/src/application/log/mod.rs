@@ -1,9 +1,10 @@
 //! The revocation log in this process: one writer, any number of readers of what it published.
 
 mod appending;
-mod loss;
 mod others;
 mod published;
+mod recovery;
+mod rounds;
 mod step;
 mod upkeep;
 mod writer;
@@ -123,9 +124,6 @@ pub enum AppendError {
     /// The head could not be signed. Nothing was published; whether it is in the store is not known.
     #[error("the head of the log could not be signed")]
     Signing,
-    /// A change that revokes nothing, and the audit trail cannot be written. Whether it happened is not known.
-    #[error("the audit trail cannot be written")]
-    Unaudited,
     /// This process is going down.
     #[error("the log's writer has stopped")]
     Stopped,

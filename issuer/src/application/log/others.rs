@@ -5,7 +5,6 @@ use std::sync::Arc;
 use common::{
     encoding,
     revocation::{
-        cursor::Cursor,
         entry::{Entry, unpack},
         head::Link,
     },
@@ -28,23 +27,32 @@ impl Writer {
     pub(super) async fn catch_up(&mut self) -> Result<(), AppendError> {
         let before = Published::clone(&self.published.borrow());
         if before.lost {
-            return Err(AppendError::Lost);
+            return self.recover(before).await;
         }
-        let sent = self.parts.clock.now().boot;
-        let answered = self.parts.store.confirmed_end().await;
-        self.parts.conditions.store_answered(answered.is_ok());
-        let stands = answered?;
+        let shown = match self.round().await {
+            Err(StoreError::LostData) => return Err(self.lose(before, None, UNREADABLE).await),
+            shown => shown?,
+        };
+        let stands = shown.rounded.end;
         let (epoch, ours) = (before.log.cursor().epoch, before.log.end());
         let goes_on = |end: &LogEnd| {
             end.epoch == epoch
                 && (end.end == ours || end.end.sequence > ours.sequence && end.base.sequence <= ours.sequence)
         };
-        let Some(end) = stands.filter(goes_on) else { return Err(self.lose(before, stands)) };
+        if shown.rounded.gaps && stands.is_some() {
+            return Err(self.lose(before, stands, GAPS).await);
+        }
+        let Some(end) = stands.filter(goes_on) else {
+            return Err(self.lose(before, stands, ELSEWHERE).await);
+        };
         if end.end != ours {
             // Trimmed meanwhile: asked for again at the next round.
-            let runs = self.parts.store.runs(end, ours.sequence).await?.ok_or(StoreError::Unreachable)?;
+            let runs = match self.parts.store.runs(end, ours.sequence).await {
+                Err(StoreError::LostData) => return Err(self.lose(before, stands, UNREADABLE).await),
+                runs => runs?.ok_or(StoreError::Unreachable)?,
+            };
             let Some((after, seen)) = extended(&before, &runs, end) else {
-                return Err(self.lose(before, stands));
+                return Err(self.lose(before, stands, BROKEN).await);
             };
             let (announcer, log) = (Arc::clone(&self.announcer), after.log.clone());
             // The log time of the store is durable already.
@@ -58,19 +66,11 @@ impl Writer {
             self.parts.followers.published(reach, any, &*self.parts.clock, || self.publish(after));
             self.note(&seen).await;
         }
-        self.parts.conditions.confirmed(sent);
+        if shown.kept {
+            self.confirm(&shown);
+            self.put_policy_back(shown.rounded.policy_version).await;
+        }
         Ok(())
-    }
-
-    /// Stops issuing and answering until what was lost is held again.
-    pub(super) fn lose(&mut self, before: Published, stands: Option<LogEnd>) -> AppendError {
-        // What is durable there must be reached before anything is called mended.
-        self.highest = self.highest.max(stands.map_or(Cursor::ZERO, |stands| stands.cursor()));
-        tracing::error!("the store's revocation log is not the one in memory: entries were lost");
-        let longest = self.parts.policy.load().limits.longest_staleness();
-        self.parts.followers.lost(self.parts.clock.now().boot, longest);
-        self.publish(Published { lost: true, ..before });
-        AppendError::Lost
     }
 
     /// The trail is this issuer's own copy of the log: it holds the entries of others too.
@@ -83,15 +83,21 @@ impl Writer {
                 previous: encoding::encode(&run.previous),
                 entries: encoding::encode(&run.bytes),
                 reason: "caught_up",
-                comment: String::new(),
+                comment: "",
                 project_id: None,
+                late: false,
             });
-            (Arc::from("issuer"), what)
+            ("issuer", what)
         };
-        // What cannot be written now is written late.
-        self.parts.trail.write_or_owe(seen.iter().map(line).collect()).await.ok();
+        // Missing lines are written at the next start.
+        self.parts.trail.write_all(seen.iter().map(line).collect()).await.ok();
     }
 }
+
+const UNREADABLE: &str = "the store's revocation log cannot be read";
+const GAPS: &str = "entries of the store's revocation log are gone";
+const BROKEN: &str = "the store's revocation log does not lead to its own end";
+pub(super) const ELSEWHERE: &str = "the store's revocation log is not the one in memory";
 
 /// The log with these runs behind it, and they as chunks, if they lead to that end.
 fn extended(before: &Published, runs: &[Vec<u8>], end: LogEnd) -> Option<(Published, Vec<Chunk>)> {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use common::{encoding, revocation::head::Link, timestamp::Timestamp};
+use common::{revocation::head::Link, timestamp::Timestamp};
 
 use super::{Published, Writer};
 use crate::domain::{
@@ -14,12 +14,12 @@ impl Writer {
     /// What time alone brings: verifiers whose lease ran out, entries that expired, a head at least each minute.
     pub(super) async fn keep_house(&mut self) {
         let now = self.parts.clock.now();
-        self.parts.count_others(now.boot);
         let gone = self.parts.followers.expire(now.boot);
-        // Of a shared store a row may be another issuer's, whose follower is running.
-        if !gone.is_empty() && !self.parts.store.shared() {
+        if !gone.is_empty() {
+            // Tried again as long as one of them is seen there.
             self.parts.store.remove_followers(gone).await.ok();
         }
+        self.expel_silent().await;
         self.bury_keys().await;
         let before = Arc::clone(&self.published.borrow());
         let last = before.head.statement().log_time;
@@ -38,8 +38,7 @@ impl Writer {
         // Tried again at the next round: the rule itself stands in the log meanwhile.
         if let Ok(true) = self.parts.store.save_policy(next.clone()).await {
             self.parts.policy.store(Arc::new(next));
-            let what = What::Policy { version, action: "revoke_key" };
-            self.parts.trail.write_or_owe(vec![(Arc::from("issuer"), what)]).await.ok();
+            self.parts.trail.write("issuer", What::Policy { version, action: "revoke_key" }).await.ok();
             self.announce_again().await;
         }
     }
@@ -48,10 +47,7 @@ impl Writer {
     async fn trim(&self, now: Timestamp) {
         let before = Published::clone(&self.published.borrow());
         let Some(base) = before.log.expired(now) else { return };
-        let epoch = before.log.cursor().epoch;
-        let Ok(()) = self.parts.store.trim(epoch, base).await else { return };
-        let what = What::Trim { epoch, base: base.sequence, hash: encoding::encode(&base.hash) };
-        self.parts.trail.write_or_owe(vec![(Arc::from("issuer"), what)]).await.ok();
+        let Ok(()) = self.parts.store.trim(before.log.cursor().epoch, base).await else { return };
         let log = before.log.trimmed(base.sequence, now);
         let chunks = before.chunks.trimmed(base.sequence);
         // The head that names the new base, and keys without those whose rule is gone, follow at once.

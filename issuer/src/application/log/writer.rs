@@ -1,26 +1,29 @@
 //! The log's only writer: gathers what is asked for and does one thing after the other. How a step is taken is in
-//! `appending`, what time brings in `upkeep`, what others did in `others`, what was lost in `loss`.
+//! `appending`, what time brings in `upkeep`, what others did in `others`, how a lost log is
+//! made whole in `recovery`.
 
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use common::{
-    clock::{BootInstant, Clock},
+    clock::Clock,
     revocation::{cursor::Cursor, entry::Entry, log::Log},
-    token::kind::PerType,
 };
 use tokio::{
     sync::{mpsc, watch},
     time::MissedTickBehavior,
 };
 
-use super::{Announcer, Asked, Command, LogHandle, Published, published::note_versions};
+use super::{
+    Announcer, Asked, Command, LogHandle, Published, published::note_versions, recovery::Loss, rounds::Rounds,
+};
 use crate::{
     application::{conditions::Conditions, followers::Followers, signing_pool::SigningPool, trail::Trail},
     domain::{
         chunks::Chunks,
         policy_record::PolicyRecord,
         ports::{Store, StoreError},
+        rounds::IssuerRow,
     },
 };
 
@@ -41,16 +44,8 @@ pub struct WriterParts {
     pub conditions: Arc<Conditions>,
     /// Limits and key roles as the store holds them. Changed here only.
     pub policy: Arc<ArcSwap<PolicyRecord>>,
-}
-
-impl WriterParts {
-    /// Whoever follows another issuer of the same log is waited for too.
-    pub(super) fn count_others(&self, now: BootInstant) {
-        if self.store.shared() {
-            let limits = self.policy.load().limits;
-            self.followers.others(PerType::from_fn(|kind| limits.get(kind).staleness), now);
-        }
-    }
+    /// This process, as other issuers see it.
+    pub issuer: IssuerRow,
 }
 
 /// The writer. Runs until the last [`LogHandle`] is gone.
@@ -61,8 +56,8 @@ pub struct Writer {
     pub(super) pool: SigningPool,
     orders: mpsc::Receiver<Command>,
     pub(super) published: watch::Sender<Arc<Published>>,
-    /// Of a lost log: the highest position that is known to have been reached.
-    pub(super) highest: Cursor,
+    pub(super) loss: Loss,
+    pub(super) rounds: Rounds,
 }
 
 impl Writer {
@@ -78,7 +73,6 @@ impl Writer {
         entries: &[Entry],
         lost: Option<Cursor>,
     ) -> Result<(Self, LogHandle), CannotStart> {
-        parts.count_others(parts.clock.now().boot);
         let now = parts.clock.now().wall;
         let log_time = log.log_time().max(now);
         let head = parts.announcer.head(&log, log.base(), log_time)?;
@@ -96,7 +90,6 @@ impl Writer {
             lost: lost.is_some(),
         };
         let (publish, published) = watch::channel(Arc::new(published));
-        let highest = lost.unwrap_or(Cursor::ZERO);
         let (orders, waiting) = mpsc::channel(QUEUE);
         let pool = SigningPool::start(std::num::NonZeroUsize::MIN, 2)?;
         // The announcer is shared with the signing thread.
@@ -106,7 +99,16 @@ impl Writer {
             key: Arc::clone(&parts.announcer.key),
             held: parts.announcer.held.clone(),
         });
-        let writer = Self { parts, announcer, pool, orders: waiting, published: publish, highest };
+        let rounds = Rounds::new(parts.issuer.clone());
+        let writer = Self {
+            parts,
+            announcer,
+            pool,
+            orders: waiting,
+            published: publish,
+            loss: Loss::of(lost),
+            rounds,
+        };
         Ok((writer, LogHandle { orders, published }))
     }
 
@@ -136,7 +138,7 @@ impl Writer {
                 }
             };
             match command {
-                Command::Noticed(head) => self.notice(&head),
+                Command::Noticed(head) => self.notice(&head).await,
                 Command::Offered(offer) => {
                     let (chain, head) = *offer;
                     self.mend(chain, &head).await;

@@ -55,10 +55,26 @@ fn section_7_steps_that_never_reached_the_journal_are_written_late() {
     assert_eq!(compare(Some(&store), false, Some(&journal), at(0)), Finding::JournalBehind(late));
     let all = store.entries().to_vec();
     assert_eq!(compare(Some(&store), false, None, at(0)), Finding::JournalBehind(all.clone()));
-    let older = chain(1, &[9]);
+    let older = chain(1, &[2, 3]);
     let newer = chain(2, &[1, 2, 3]);
     let all = newer.entries().to_vec();
     assert_eq!(compare(Some(&newer), false, Some(&older), at(0)), Finding::JournalBehind(all));
+}
+
+/// Failure: a rule is lost for good, because another issuer opened an epoch that never heard of it.
+#[test]
+fn an_epoch_of_another_issuer_that_lacks_a_live_rule_of_the_journal_is_followed_by_one_that_has_it() {
+    let (newer, journal) = (chain(2, &[60, 70]), chain(1, &[60, 9, 80]));
+    let Finding::StoreLost(mended) = compare(Some(&newer), false, Some(&journal), at(10)) else { panic!() };
+    assert_eq!(mended.epoch(), 3);
+    let held = log(&mended);
+    for (number, live) in [(60, true), (70, true), (80, true), (9, false)] {
+        let rule = Rule::Token(TokenId::from_bytes([number; 16]));
+        assert_eq!(held.set().recorded(&rule).is_some(), live, "{number}");
+    }
+    let Finding::JournalBehind(_) = compare(Some(&newer), false, Some(&journal), at(90)) else {
+        panic!("what has expired is not missed")
+    };
 }
 
 #[test]

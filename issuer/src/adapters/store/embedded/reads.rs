@@ -8,8 +8,8 @@ use redb::{ReadTransaction, ReadableTable};
 use super::{
     Fault,
     tables::{
-        AUDIT, BY_ORGANISATION, BY_PROJECT, BY_REQUEST, END, FOLLOWERS, LEDGER, LOG, META, NUMBERS, POLICY,
-        PROJECTS,
+        AUDIT, BY_ORGANISATION, BY_PROJECT, BY_REQUEST, END, FOLLOWERS, IMPORTING, LEDGER, LOG, META,
+        NUMBERS, POLICY, PROJECTS,
     },
 };
 use crate::{
@@ -24,6 +24,9 @@ use crate::{
 
 pub(super) fn load(transaction: &ReadTransaction, seal: &Seal) -> Result<Loaded, Fault> {
     let meta = transaction.open_table(META)?;
+    if meta.get(IMPORTING)?.is_some() {
+        return Err(Fault::HalfImported);
+    }
     let end = plain::<LogEnd>(&meta, END)?;
     let runs = match end {
         Some(end) => stored(transaction, end, end.base.sequence)?,

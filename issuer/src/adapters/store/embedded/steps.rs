@@ -7,14 +7,13 @@ use redb::{ReadableTable as _, WriteTransaction};
 use super::{
     Fault, reads,
     tables::{
-        AUDIT, BY_EXPIRY, BY_ORGANISATION, BY_PROJECT, BY_REQUEST, END, FOLLOWERS, IDEMPOTENCY,
-        IDEMPOTENCY_OF, LEDGER, LOG, META, NEXT, NUMBERS, POLICY, PROJECTS,
+        AUDIT, BY_EXPIRY, BY_ORGANISATION, BY_PROJECT, BY_REQUEST, END, IDEMPOTENCY, IDEMPOTENCY_OF, LEDGER,
+        LOG, META, NEXT, NUMBERS, POLICY, PROJECTS,
     },
 };
 use crate::{
     adapters::store::{records::Record as _, seal::Seal},
     domain::{
-        followers::{Follower, Row},
         ledger::TokenRecord,
         policy_record::PolicyRecord,
         ports::{Append, Appended, AuditMark, Created, LogEnd, ProjectChange, Recorded, Recording},
@@ -130,7 +129,7 @@ pub(super) fn record(
     Ok(Recorded::At(record.recorded))
 }
 
-fn index(transaction: &WriteTransaction, number: u64, record: &TokenRecord) -> Result<(), Fault> {
+pub(super) fn index(transaction: &WriteTransaction, number: u64, record: &TokenRecord) -> Result<(), Fault> {
     transaction.open_table(NUMBERS)?.insert(record.id.as_bytes(), number)?;
     transaction.open_table(BY_PROJECT)?.insert((record.project.as_str(), number), ())?;
     transaction.open_table(BY_ORGANISATION)?.insert((*record.organisation.as_bytes(), number), ())?;
@@ -202,21 +201,7 @@ pub(super) fn save_policy(
     Ok(true)
 }
 
-pub(super) fn save_follower(transaction: &WriteTransaction, row: &Row) -> Result<(), Fault> {
-    let key = (row.follower.id.as_str(), row.follower.instance);
-    transaction.open_table(FOLLOWERS)?.insert(key, row.to_bytes().as_slice())?;
-    Ok(())
-}
-
-pub(super) fn remove_followers(transaction: &WriteTransaction, followers: &[Follower]) -> Result<(), Fault> {
-    let mut rows = transaction.open_table(FOLLOWERS)?;
-    for follower in followers {
-        rows.remove((follower.id.as_str(), follower.instance))?;
-    }
-    Ok(())
-}
-
-fn note_audit(
+pub(super) fn note_audit(
     meta: &mut redb::Table<'_, &'static str, &'static [u8]>,
     audit: Option<AuditMark>,
 ) -> Result<(), Fault> {

@@ -28,6 +28,8 @@ pub(super) const IDEMPOTENCY_OF: TableDefinition<'_, u64, [u8; 32]> = TableDefin
 pub(super) const LOG: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("log");
 /// (Follower id, instance) → row.
 pub(super) const FOLLOWERS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("followers");
+/// Issuer's number → number of its last round, row.
+pub(super) const ISSUERS: TableDefinition<'_, u64, (u64, &[u8])> = TableDefinition::new("issuers");
 /// Single records, by the names below.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
@@ -40,6 +42,11 @@ pub(super) const AUDIT: &str = "audit";
 /// The number of the next token record.
 pub(super) const NEXT: &str = "next";
 
+/// There while an import has not been finished.
+pub(super) const IMPORTING: &str = "importing";
+/// The register's version, and how often a loss was told: two numbers.
+pub(super) const REGISTER: &str = "register";
+
 const FORMAT: &str = "format";
 const VERSION: &[u8] = b"ipms-store/v1";
 
@@ -48,7 +55,7 @@ pub(super) fn create(database: &Database) -> Result<(), OpenError> {
     let damaged = |error: redb::Error| OpenError::Damaged(Box::new(error));
     let foreign = prepare(database).map_err(|fault| match fault {
         Fault::Disk(error) => damaged(*error),
-        Fault::Lost(_) => OpenError::Foreign,
+        Fault::Lost(_) | Fault::HalfImported => OpenError::Foreign,
     })?;
     if foreign { Err(OpenError::Foreign) } else { Ok(()) }
 }
@@ -78,6 +85,7 @@ fn prepare(database: &Database) -> Result<bool, Fault> {
         transaction.open_table(IDEMPOTENCY_OF)?;
         transaction.open_table(LOG)?;
         transaction.open_table(FOLLOWERS)?;
+        transaction.open_table(ISSUERS)?;
     }
     transaction.commit()?;
     Ok(false)

@@ -3,6 +3,10 @@
 use common::{key_id::KeyId, organisation_id::OrganisationId, token_id::TokenId};
 
 use super::*;
+use crate::domain::{
+    followers::{Follower, Row, Tenure},
+    rounds::IssuerRow,
+};
 
 fn time(seconds: u64) -> Timestamp {
     Timestamp::from_seconds(seconds).unwrap()
@@ -79,7 +83,14 @@ fn a_record_comes_back_as_it_was_and_no_other_is_read() {
     check_named(&TokenRecord { holder: None, ..token(Operation::Secondary(source)) });
     check_named(&policy());
     let limits = PerType::from_fn(|kind| Duration::from_millis(1_500 + u64::from(kind.code())));
-    check_named(&Row { follower: Follower { id: "é\n".to_owned(), instance: u64::MAX }, limits });
+    check(&Row {
+        follower: Follower { id: "é\n".to_owned(), instance: u64::MAX },
+        limits,
+        tenure: Tenure { issuer: u64::MAX, session: 3 },
+        acknowledged: Cursor::new(2, 9),
+    });
+    let keys = vec![KeyId::from_bytes([3; 32])];
+    check(&IssuerRow { id: u64::MAX, name: "a\"b".to_owned(), keys });
     let link = |sequence| Link { sequence, hash: [6; 32] };
     check_named(&LogEnd { epoch: 1, base: link(2), end: link(3), log_time: time(4) });
     check(&AuditMark { number: 1, hash: [2; 32] });

@@ -122,7 +122,7 @@ impl Connections {
 
     /// Takes a step, and answers once enough replicas have it. After [`Refusal::TooFewCopies`], as after most others,
     /// whether it stands is not known.
-    pub(super) async fn write(&self, call: &Call) -> Result<Parts, Refusal> {
+    pub(super) async fn write<T: FromRedisValue>(&self, call: &Call) -> Result<T, Refusal> {
         from(self.ask(call, self.replicas).await?)
     }
 

@@ -11,9 +11,12 @@ pub(super) struct Keys {
     /// Hash of single values, by the names below:
     ///
     /// * `epoch`, `sequence`, `hash`, `base`, `base_hash`, `time`: the log's end. Numbers are decimal, hashes 32 bytes.
+    /// * `runs`: how many runs of entries the log has.
     /// * `policy`, `policy_version`: limits and key roles, sealed, and their version.
     /// * `audit:` and an issuer's name: how far its audit trail reached.
+    /// * `register`, `rows`, `losses`: the register's version, how many rows of followers it has, how often a loss was told.
     /// * `newest`: the number given to a token record last.
+    /// * `importing`: there while an import has not been finished.
     /// * `touched`: means nothing (see `connections`).
     pub(super) meta: String,
     /// Hash: project id → version in 20 digits, sealed project.
@@ -36,8 +39,10 @@ pub(super) struct Keys {
     pub(super) log: String,
     /// Sorted set: those sequences, in order.
     pub(super) firsts: String,
-    /// Hash: instance in 20 digits and follower id → row.
+    /// Hash: instance in 20 digits and follower id → who answers it: issuer and session in 20 digits each, row.
     pub(super) followers: String,
+    /// Hash: issuer in 20 digits → number of its last round in 20 digits, row.
+    pub(super) issuers: String,
     prefix: String,
 }
 
@@ -58,8 +63,14 @@ impl Keys {
             log: key("log"),
             firsts: key("log_firsts"),
             followers: key("followers"),
+            issuers: key("issuers"),
             prefix,
         }
+    }
+
+    /// What every key of the realm begins with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Sorted set: the ids of projects that this organisation owns, works on, or worked on once.

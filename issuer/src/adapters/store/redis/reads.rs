@@ -14,7 +14,7 @@ use super::{
     connections::{Call, Parts},
     keys::digits,
     refusal::Refusal,
-    scripts,
+    register, scripts,
 };
 use crate::{
     adapters::store::{records::Record as _, runs::behind, seal::Seal},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 impl RedisStore {
-    async fn look(&self, call: Call) -> Result<Parts, StoreError> {
+    pub(super) async fn look(&self, call: Call) -> Result<Parts, StoreError> {
         self.connections.read(&call).await.map_err(Refusal::told)
     }
 
@@ -40,6 +40,9 @@ impl RedisStore {
                 .arg(self.audit.as_str());
             let (meta, rows): (Parts, Vec<Vec<u8>>) =
                 self.connections.read(&call).await.map_err(Refusal::told)?;
+            if meta.get(9).is_some_and(Option::is_some) {
+                return Err(StoreError::HalfImported);
+            }
             let end = end(&meta)?;
             let runs = match end {
                 Some(end) => self.see_runs(end, end.base.sequence, "-".to_owned()).await?,
@@ -49,7 +52,7 @@ impl RedisStore {
             let audit = meta.get(8).and_then(Option::as_deref).map(AuditMark::from_bytes).transpose()?;
             let mut followers = Vec::new();
             for row in rows {
-                followers.push(Row::from_bytes(&row)?);
+                followers.push(register::row(&row)?);
             }
             followers.sort_unstable_by(|one: &Row, other: &Row| one.follower.cmp(&other.follower));
             return Ok(Loaded { end, runs, policy: self.policy(&meta)?, followers, audit });

@@ -7,13 +7,14 @@
 /// afterwards; the first sequence and the run; the audit mark; project, version that must stand, project's next value (or empty);
 /// the audit mark's name.
 pub(super) const APPEND: &str = r"
-local stands = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'base', 'base_hash', 'time')
+local stands = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'base', 'base_hash', 'time', 'runs')
+local runs = tonumber(stands[7] or redis.call('HLEN', KEYS[3]))
 local same = ARGV[1] == ''
 if stands[1] then
   same = stands[1] == ARGV[1] and stands[2] == ARGV[2] and stands[3] == ARGV[3]
 end
 if not same or ARGV[4] ~= '' then
-  return {'elsewhere', unpack(stands)}
+  return {'elsewhere', unpack(stands, 1, 6)}
 end
 if ARGV[14] ~= '' then
   local held = redis.call('HGET', KEYS[2], ARGV[14])
@@ -29,6 +30,7 @@ if stands[1] == ARGV[5] then
   base, base_hash = stands[4], stands[5]
 else
   redis.call('UNLINK', KEYS[3], KEYS[4])
+  runs = 0
 end
 if ARGV[14] ~= '' then
   redis.call('HSET', KEYS[2], ARGV[14], ARGV[16])
@@ -39,9 +41,10 @@ end
 if ARGV[12] ~= '' then
   redis.call('HSET', KEYS[3], ARGV[11], ARGV[12])
   redis.call('ZADD', KEYS[4], 0, ARGV[11])
+  runs = runs + 1
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[5], 'sequence', ARGV[6], 'hash', ARGV[7], 'base', base,
-  'base_hash', base_hash, 'time', time)
+  'base_hash', base_hash, 'time', time, 'runs', runs)
 if ARGV[13] ~= '' then
   redis.call('HSET', KEYS[1], ARGV[17], ARGV[13])
 end
@@ -123,11 +126,15 @@ if stands[1] ~= ARGV[1] or base <= tonumber(stands[2]) or base > tonumber(stands
   return {'stood'}
 end
 local firsts = redis.call('ZRANGEBYLEX', KEYS[3], '-', '[' .. ARGV[4], 'LIMIT', 0, 10000)
+local gone = 0
 for i = 1, #firsts - 1 do
-  redis.call('HDEL', KEYS[2], firsts[i])
+  gone = gone + redis.call('HDEL', KEYS[2], firsts[i])
   redis.call('ZREM', KEYS[3], firsts[i])
 end
 redis.call('HSET', KEYS[1], 'base', ARGV[2], 'base_hash', ARGV[3])
+if gone > 0 and redis.call('HEXISTS', KEYS[1], 'runs') == 1 then
+  redis.call('HINCRBY', KEYS[1], 'runs', -gone)
+end
 return {'done'}
 ";
 
@@ -153,25 +160,11 @@ redis.call('HSET', KEYS[1], 'policy_version', ARGV[2], 'policy', ARGV[3])
 return {'done'}
 ";
 
-/// Keys: followers. Arguments: the row's name, the row.
-pub(super) const JOIN: &str = r"
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-return {'done'}
-";
-
-/// Keys: followers. Arguments: the names of rows.
-pub(super) const LEAVE: &str = r"
-for _, name in ipairs(ARGV) do
-  redis.call('HDEL', KEYS[1], name)
-end
-return {'done'}
-";
-
 /// Keys: meta, followers. Arguments: the audit mark's name.
 pub(super) const LOAD: &str = r"
 return {
   redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'base', 'base_hash', 'time', 'policy', 'policy_version',
-    ARGV[1]),
+    ARGV[1], 'importing'),
   redis.call('HVALS', KEYS[2])
 }
 ";

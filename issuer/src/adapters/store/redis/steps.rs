@@ -15,7 +15,6 @@ use super::{
 use crate::{
     adapters::store::records::Record as _,
     domain::{
-        followers::{Follower, Row},
         ledger::TokenRecord,
         policy_record::PolicyRecord,
         ports::{
@@ -26,7 +25,7 @@ use crate::{
 };
 
 impl RedisStore {
-    async fn step(&self, call: Call) -> Result<Parts, StoreError> {
+    pub(super) async fn step(&self, call: Call) -> Result<Parts, StoreError> {
         self.connections.write(&call).await.map_err(Refusal::told)
     }
 
@@ -192,27 +191,14 @@ impl RedisStore {
         Ok(said(&self.step(call).await?)? == b"done")
     }
 
-    pub(super) async fn take_join(&self, row: Row) -> Result<(), StoreError> {
-        let call = Call::new(scripts::JOIN).key(self.keys.followers.as_str());
-        self.step(call.arg(name(&row.follower)).arg(row.to_bytes())).await.map(drop)
-    }
-
-    pub(super) async fn take_leave(&self, followers: Vec<Follower>) -> Result<(), StoreError> {
-        let mut call = Call::new(scripts::LEAVE).key(self.keys.followers.as_str());
-        for follower in &followers {
-            call = call.arg(name(follower));
-        }
-        self.step(call).await.map(drop)
-    }
-
     /// A project as it is kept: its version, for scripts to compare, and the sealed record.
-    fn sealed(&self, project: &Project) -> Vec<u8> {
+    pub(super) fn sealed(&self, project: &Project) -> Vec<u8> {
         let sealed = self.seal.close("project", project.id.as_str(), &project.to_bytes());
         [digits(project.version).as_bytes(), &sealed].concat()
     }
 
     /// The indexes that a record stands in, besides those of all.
-    fn indexes(&self, record: &TokenRecord) -> [String; 3] {
+    pub(super) fn indexes(&self, record: &TokenRecord) -> [String; 3] {
         [
             self.keys.tokens_of_project(&record.project),
             self.keys.tokens_of_organisation(record.organisation),
@@ -222,7 +208,7 @@ impl RedisStore {
 }
 
 /// The first part of an answer: what came of the step.
-fn said(answer: &Parts) -> Result<&[u8], StoreError> {
+pub(super) fn said(answer: &Parts) -> Result<&[u8], StoreError> {
     part(answer, 0)
 }
 
@@ -231,14 +217,10 @@ fn part(answer: &Parts, index: usize) -> Result<&[u8], StoreError> {
 }
 
 /// Who sees it.
-fn organisations(project: &Project) -> impl Iterator<Item = OrganisationId> {
+pub(super) fn organisations(project: &Project) -> impl Iterator<Item = OrganisationId> {
     std::iter::once(project.owner).chain(project.collaborators.iter().map(|one| one.organisation))
 }
 
-fn mark(audit: Option<AuditMark>) -> Vec<u8> {
+pub(super) fn mark(audit: Option<AuditMark>) -> Vec<u8> {
     audit.map_or(Vec::new(), |mark| mark.to_bytes())
-}
-
-fn name(follower: &Follower) -> String {
-    format!("{}{}", digits(follower.instance), follower.id)
 }
