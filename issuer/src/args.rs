@@ -55,10 +55,17 @@ pub enum KeysCommand {
 /// What is done with the audit trail.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Checks the chain of a file.
+    /// Checks the chain of a trail's files, across files too, and the heads that the log key signed.
     Verify {
-        /// The file.
-        file: PathBuf,
+        /// The files, in any order: some or all of `audit.path` and the finished ones before it.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The public log key (PEM). Given again for a trail that older log keys signed.
+        #[arg(long)]
+        log_key: Vec<PathBuf>,
+        /// A line that must be there, as an earlier check told it: its number and hash.
+        #[arg(long, value_name = "LINE:HASH")]
+        known: Option<String>,
     },
 }
 

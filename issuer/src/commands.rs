@@ -3,18 +3,24 @@
 pub mod transfer;
 
 use std::{
-    fmt::Write as _,
-    fs::File,
-    io::{BufRead as _, BufReader},
-    path::Path,
+    fmt::{Display, Write as _},
+    path::PathBuf,
     sync::Arc,
 };
 
-use common::clock::{Clock, SystemClock};
+use common::{
+    clock::{Clock, SystemClock},
+    encoding,
+    jws::Algorithm,
+    keys::PublicKey,
+};
 
 use crate::{
     adapters::{
-        audit_file::ChainEnd,
+        audit_file::{
+            ChainEnd,
+            inspect::{Known, inspect},
+        },
         key_directory::{self, KeysError},
         store::seal::Seal,
         system_entropy::SystemEntropy,
@@ -54,18 +60,30 @@ pub fn show_keys(settings: &Settings) -> Result<String, KeysError> {
     Ok(out)
 }
 
-/// `audit verify FILE`: `Ok` tells how far the chain reaches.
+/// `audit verify FILE…`: `Ok` tells how far the chain reaches, and how far the log key signed for it.
 ///
 /// # Errors
 /// What is damaged, or why it cannot be read.
-pub fn verify_audit(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|reason| format!("{}: {reason}", path.display()))?;
-    let mut end = ChainEnd::START;
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.map_err(|reason| format!("{}: {reason}", path.display()))?;
-        end.follow(&line).map_err(|damage| format!("{}: {damage}", path.display()))?;
+pub fn verify_audit(files: &[PathBuf], log_keys: &[PathBuf], known: Option<&str>) -> Result<String, String> {
+    let mut known = Known { line: known.map(known_line).transpose()?, ..Known::default() };
+    for path in log_keys {
+        let unreadable = |reason: &dyn Display| format!("{}: {reason}", path.display());
+        let pem = std::fs::read_to_string(path).map_err(|reason| unreadable(&reason))?;
+        // A log key signs with either; which one is not in the file.
+        for algorithm in [Algorithm::Ps256, Algorithm::Rs256] {
+            known.log_keys.push(PublicKey::from_pem(&pem, algorithm).map_err(|reason| unreadable(&reason))?);
+        }
     }
-    Ok(format!("{} lines, the chain is whole\n", end.number()))
+    inspect(files, &known).map(|report| report.to_string()).map_err(|error| error.to_string())
+}
+
+fn known_line(text: &str) -> Result<ChainEnd, String> {
+    let parse = || {
+        let (number, hash) = text.split_once(':')?;
+        Some(ChainEnd::at(number.parse().ok()?, encoding::decode_array(hash)?))
+    };
+    parse()
+        .ok_or_else(|| "--known must be a line's number and hash, as an earlier check told them".to_owned())
 }
 
 /// `store check`: opens the store as a start would, and tells what it found.

@@ -17,8 +17,8 @@ use issuer::{
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Command::Audit { command: AuditCommand::Verify { file } }) = &args.command {
-        return told(commands::verify_audit(file));
+    if let Some(Command::Audit { command: AuditCommand::Verify { files, log_key, known } }) = &args.command {
+        return told(commands::verify_audit(files, log_key, known.as_deref()));
     }
     let settings = match service_settings::load(args.config.as_deref(), "ISSUER_") {
         Ok(file) => Settings::read(file).map_err(|mistakes| mistakes.to_string()),

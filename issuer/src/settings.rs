@@ -38,6 +38,8 @@ pub struct Settings {
     pub keys: PathBuf,
     /// The audit file. Default `audit.jsonl`.
     pub audit: PathBuf,
+    /// `audit.rotate_mib`: an audit file is finished before it is longer than so many bytes. Default 256 MiB, 1 to 65536.
+    pub audit_rotate_at: u64,
     /// How long a token's record is kept after its expiry: 1 h to 3650 d. Default 90 d.
     pub keep_after_expiry: Duration,
     /// Lifetimes 1 s to 90 d, staleness 1 s to 1 h, of each token type.
@@ -74,6 +76,7 @@ impl Settings {
         let store = store(file_ref);
         let keys = file_ref.optional_path("keys.directory").unwrap_or_else(|| "keys".into());
         let audit = file_ref.optional_path("audit.path").unwrap_or_else(|| "audit.jsonl".into());
+        let audit_rotate_at = u64::from(file_ref.number_or("audit.rotate_mib", 256, 1..=65_536)) << 20;
         let keep_after_expiry =
             file_ref.duration_or("ledger.keep_after_expiry", 90 * DAY, HOUR..=3_650 * DAY);
         let defaults = Limits::default();
@@ -109,6 +112,7 @@ impl Settings {
             store,
             keys,
             audit,
+            audit_rotate_at,
             keep_after_expiry,
             limits,
         })

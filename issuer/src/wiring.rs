@@ -1,6 +1,6 @@
 //! Where concrete types meet: store, journal, keys, services and listeners become one running issuer.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use common::{
@@ -15,7 +15,7 @@ use common::{
         listener::BindError,
         metrics_text::MetricsText,
         rpc_log::RpcCounts,
-        server::{Bound, MAX_MESSAGE, Server},
+        server::{Bound, MAX_MESSAGE, ServeError, Server},
         shutdown::Shutdown,
     },
     verification::{InvalidPolicy, Policy},
@@ -25,7 +25,7 @@ use tonic::service::Routes;
 use crate::{
     adapters::{
         audit_file,
-        journal::{FileJournal, Recovered},
+        journal::{FileJournal, Recovered, Sealing},
         key_directory::{self, Keys, KeysError},
         store::{
             embedded::{self, EmbeddedStore},
@@ -37,7 +37,7 @@ use crate::{
     application::{
         conditions::Conditions,
         followers::Followers,
-        house::{Obstacle, forget_old_tokens, obstacles},
+        house::{Obstacle, forget_old_tokens, keep_trail, obstacles},
         log::{Announcer, CannotStart, Writer, WriterParts},
         realm::{Blinding, Realm},
         restore::restore,
@@ -45,7 +45,7 @@ use crate::{
         trail::Trail,
     },
     domain::{
-        ports::{Entropy, Journal, Loaded, NoEntropy, Store, StoreError},
+        ports::{AuditMark, Entropy, Journal, Loaded, NoEntropy, Store, StoreError},
         rounds::IssuerRow,
     },
     settings::{Settings, StoreSettings},
@@ -59,6 +59,32 @@ use crate::{
     },
 };
 
+/// An issuer whose listeners are bound.
+pub struct Running {
+    bound: Bound,
+    realm: Arc<Realm>,
+}
+
+impl Running {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn grpc_address(&self) -> std::io::Result<SocketAddr> {
+        self.bound.grpc_address()
+    }
+
+    /// Serves until the drain is over; then the log key signs for the audit trail's last line.
+    ///
+    /// # Errors
+    /// A listener gave up.
+    pub async fn serve(self) -> Result<(), ServeError> {
+        let served = Box::pin(self.bound.serve()).await;
+        keep_trail(&self.realm, true).await;
+        served
+    }
+}
+
 /// Starts everything but the listeners' loops.
 ///
 /// # Errors
@@ -67,12 +93,13 @@ pub async fn start(
     settings: Settings,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
-) -> Result<Bound, StartError> {
+) -> Result<Running, StartError> {
     let keys = key_directory::read(&settings.keys, settings.algorithm)?;
     let seal = Seal::new(keys.seal.expose_secret_bytes());
     let store = open_store(&settings, seal).await?;
     let realm = open(&settings, keys, store, clock, false).await?;
-    serve(settings, realm, shutdown).await
+    let bound = serve(settings, Arc::clone(&realm), shutdown).await?;
+    Ok(Running { bound, realm })
 }
 
 /// Opens the store that the settings name.
@@ -101,9 +128,28 @@ pub async fn open(
     new_epoch: bool,
 ) -> Result<Arc<Realm>, StartError> {
     let loaded = store.load().await?;
-    let (journal, recovered) = FileJournal::open(&settings.audit, loaded.audit)?;
+    let (journal, recovered) = open_journal(settings, &keys, &clock, loaded.audit).await?;
     let journal = (Arc::new(journal) as Arc<dyn Journal>, recovered);
     open_over(settings, keys, (store, loaded), journal, clock, new_epoch).await
+}
+
+/// Opens the audit trail; `known` is the line that the store last heard of.
+///
+/// # Errors
+/// What is damaged, or that another process writes it.
+pub async fn open_journal(
+    settings: &Settings,
+    keys: &Keys,
+    clock: &Arc<dyn Clock>,
+    known: Option<AuditMark>,
+) -> Result<(FileJournal, Recovered), audit_file::OpenError> {
+    let sealing = Sealing {
+        issuer: settings.issuer.clone(),
+        realm: settings.realm.clone(),
+        key: Arc::clone(&keys.log),
+        clock: Arc::clone(clock),
+    };
+    FileJournal::open(&settings.audit, settings.audit_rotate_at, sealing, known).await
 }
 
 /// As [`open`], over a journal of any make and what it held.
@@ -123,7 +169,7 @@ pub async fn open_over(
         tracing::error!(
             "lines of the audit trail that the store knows of are missing or changed: issuing is stopped"
         );
-        conditions.audit_broke();
+        conditions.audit_is_cut();
     }
     if recovered.gaps {
         tracing::warn!("the audit trail holds entries of the log that do not follow each other");
@@ -251,9 +297,11 @@ async fn keep(realm: Arc<Realm>, health: Health, keep: Duration, shutdown: Shutd
             () = shutdown.begun() => return,
             _ = tick.tick() => {}
         }
-        tell_health(&realm, &health);
         let now = realm.clock.now().boot;
-        if now.since(looked) >= FORGET_EVERY {
+        let sign = now.since(looked) >= FORGET_EVERY;
+        keep_trail(&realm, sign).await;
+        tell_health(&realm, &health);
+        if sign {
             looked = now;
             // What could not be forgotten now is next time.
             forget_old_tokens(&realm, keep).await.ok();
@@ -344,7 +392,7 @@ pub enum StartError {
 /// Issuers that start together may meet so often.
 const AT_START: u32 = 5;
 const TICK: Duration = Duration::from_millis(250);
-/// Between two looks at old records.
+/// Between two looks at old records, and two signed heads of the audit trail.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Tokens waiting for a signature, at most: what the pool does in about a second.
 const SIGNING_QUEUE: usize = 512;

@@ -1,27 +1,43 @@
-//! The audit file: one JSON line each, hash-chained, on disk before the reply. Knows no event's meaning; never repairs.
+//! The audit trail in files: one JSON line each, hash-chained, on disk before the reply. Knows no event's meaning; never
+//! repairs.
 
 use std::{
-    fs::{File, OpenOptions, Permissions, TryLockError},
-    io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write},
+    fs::{self, OpenOptions, Permissions},
+    io::{self, Seek as _, SeekFrom},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
+    time::Duration,
 };
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-pub use verify::{ChainEnd, Damage, DamageKind};
+pub use chain::{ChainEnd, Damage, DamageKind};
+use files::Reading;
+use writer::{Command, Disk, Files, What, Writer};
 
-pub mod verify;
+mod chain;
+mod files;
+pub mod inspect;
+mod writer;
 
-/// An open audit file, this process its only writer. Clones write to the same file.
+/// An open trail, this process its only writer. Clones write to the same files.
 ///
-/// The file is closed and its lock given up when the last clone is gone and what was queued is written.
+/// The files are closed and the lock given up when the last clone is gone and what was queued is written.
 #[derive(Clone, Debug)]
 pub struct AuditFile {
     queue: mpsc::Sender<Command>,
+    waiting: Arc<AtomicUsize>,
+    deadline: Duration,
 }
+
+/// Makes the event of a signed head of the chain that ends there. `None` when it cannot be signed.
+pub type Sealer = Box<dyn Fn(ChainEnd) -> Option<Vec<u8>> + Send>;
 
 /// What opening found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,29 +49,54 @@ pub struct Opened {
 }
 
 impl AuditFile {
-    /// Opens or creates the file at `path` (mode 0600), checks its whole chain, hands each line to `each` with the end of
-    /// the chain behind it, and starts the writer thread.
+    /// Opens or creates the file at `path` (mode 0600), checks the whole chain of it and of the finished files before it,
+    /// hands each line to `each` with the end of the chain behind it, and starts the writer thread. A file is finished
+    /// before it is longer than `rotate_at` bytes; `seal` signs heads.
     ///
     /// # Errors
     ///
     /// [`OpenError`]; nothing was changed then, and nothing can be written.
-    pub fn open(path: &Path, each: impl FnMut(&ChainEnd, &[u8])) -> Result<(Self, Opened), OpenError> {
+    pub fn open(
+        path: &Path,
+        rotate_at: u64,
+        seal: Sealer,
+        mut each: impl FnMut(&ChainEnd, &[u8]),
+    ) -> Result<(Self, Opened), OpenError> {
+        let lock = files::lock(path)?;
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::InUse,
-            TryLockError::Error(error) => OpenError::Io(error),
+        // Nobody may read on the other side of a pipe, and a device keeps nothing.
+        if !file.metadata()?.is_file() {
+            return Err(OpenError::NotAFile);
+        }
+        let mut reading = Reading::default();
+        for finished in files::finished(path)? {
+            reading.finished(&finished, |line| {
+                each(&line.end, line.text);
+                Ok(())
+            })?;
+        }
+        let before = reading.end();
+        let (length, torn) = reading.file(path, &file, |line| {
+            each(&line.end, line.text);
+            Ok(())
         })?;
-        let (end, whole, torn) = check(&mut BufReader::new(&file), each)?;
+        let first = if before == ChainEnd::START { reading.begin() } else { before.number() + 1 };
+        let end = reading.end();
         file.set_permissions(Permissions::from_mode(0o600))?;
         if torn > 0 {
-            file.set_len(whole)?;
+            file.set_len(length)?;
         }
         file.seek(SeekFrom::End(0))?;
         file.sync_all()?;
+        // Begun when a crash came; nothing is in it.
+        match fs::remove_file(files::begun_name(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
         // A new file's name must survive a power cut as well as what is in it.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()?;
-        Ok((Self::start(file, end)?, Opened { end, torn }))
+        files::sync_names(path)?;
+        let disk = Files { file, path: path.to_owned(), length, first, rotate_at, _lock: lock };
+        Ok((Self::start(disk, end, seal)?, Opened { end, torn }))
     }
 
     /// Appends a line for each event, in order, as one write. When this returns `Ok`, all of them survive a power cut; the
@@ -65,45 +106,81 @@ impl AuditFile {
     ///
     /// # Errors
     ///
-    /// [`AppendError`]; after [`AppendError::Broken`] every later append fails too, until the file is opened anew.
+    /// [`AppendError`]; after [`AppendError::Broken`] every later append fails too, until the trail is opened anew.
     pub async fn append(&self, events: &[impl Serialize]) -> Result<ChainEnd, AppendError> {
         let lines = events.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>();
         let events = lines.map_err(|_reason| AppendError::NotJson)?;
         if events.iter().any(|event| event.len() > MAX_EVENT) {
             return Err(AppendError::TooLong);
         }
-        let (reply, answer) = oneshot::channel();
-        self.queue.send(Command { events, reply }).await.map_err(|_closed| AppendError::Broken)?;
-        answer.await.unwrap_or(Err(AppendError::Broken))
+        self.ask(What::Events(events)).await
     }
 
-    fn start(disk: impl Disk, end: ChainEnd) -> io::Result<Self> {
+    /// Appends a signed head, unless the last line is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`AuditFile::append`].
+    pub async fn seal(&self) -> Result<ChainEnd, AppendError> {
+        self.ask(What::Seal).await
+    }
+
+    /// Whether everything that was asked for has been answered, if only to somebody who had gone.
+    pub fn idle(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) == 0
+    }
+
+    async fn ask(&self, what: What) -> Result<ChainEnd, AppendError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            let place = self.queue.reserve().await.map_err(|_closed| AppendError::Broken)?;
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            place.send(Command { what, reply });
+            answer.await.unwrap_or(Err(AppendError::Broken))
+        };
+        tokio::time::timeout(self.deadline, asked).await.unwrap_or(Err(AppendError::Blocked))
+    }
+
+    fn start(disk: impl Disk, end: ChainEnd, seal: Sealer) -> io::Result<Self> {
         let (queue, commands) = mpsc::channel(QUEUE);
-        thread::Builder::new().name("audit".to_owned()).spawn(move || write_all(disk, end, commands))?;
-        Ok(Self { queue })
+        let waiting = Arc::<AtomicUsize>::default();
+        // What an earlier process left may lack its head: it is signed for at the next occasion.
+        let unsigned = u64::from(end.number() > 0);
+        let writer = Writer { disk, end, unsigned, seal, waiting: Arc::clone(&waiting) };
+        thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(commands))?;
+        Ok(Self { queue, waiting, deadline: DEADLINE })
     }
 }
 
-/// Why the audit file could not be opened.
+/// Why the trail could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another writer holds it.
     #[error("the audit file is in use by another process")]
     InUse,
+    /// A pipe, a socket, a device: nothing that keeps lines.
+    #[error("the audit file must be a regular file")]
+    NotAFile,
     /// Its chain is broken, by more than a torn last line.
-    #[error("the audit file is damaged")]
+    #[error("the audit trail is damaged: {0}")]
     Damaged(#[from] Damage),
     /// The file system failed.
-    #[error("the audit file could not be opened")]
+    #[error("the audit file could not be opened: {0}")]
     Io(#[from] io::Error),
 }
 
 /// Why a line was not acknowledged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AppendError {
-    /// A write or an fsync failed. What reached the disk is unknown until the file is opened anew and checked.
+    /// A write or an fsync failed. What reached the disk is unknown until the trail is opened anew and checked.
     #[error("the audit file is broken until it is opened anew")]
     Broken,
+    /// There is no room. Nothing was written, and later there may be room again.
+    #[error("there is no room for the audit file")]
+    Full,
+    /// The disk did not answer in time. It may do so later, and the line may be in the file then.
+    #[error("the audit file's disk does not answer")]
+    Blocked,
     /// The event has no JSON form. Nothing was written.
     #[error("the event cannot be written as JSON")]
     NotJson,
@@ -112,81 +189,10 @@ pub enum AppendError {
     TooLong,
 }
 
-#[derive(Debug)]
-struct Command {
-    events: Vec<Vec<u8>>,
-    reply: oneshot::Sender<Result<ChainEnd, AppendError>>,
-}
-
-/// Where lines go: a file, or in a test one that fails.
-trait Disk: Write + Send + 'static {
-    fn sync(&mut self) -> io::Result<()>;
-}
-
-impl Disk for File {
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
-    }
-}
-
-/// The writer thread: what has queued up becomes one write and one fsync, then everyone is answered.
-///
-/// It ends at the first failure. An fsync that fails may have dropped the pages it should have written, and the
-/// next one would succeed without them: so nothing is acknowledged any more.
-fn write_all(mut disk: impl Disk, mut end: ChainEnd, mut commands: mpsc::Receiver<Command>) {
-    while let Some(first) = commands.blocking_recv() {
-        let mut bytes = Vec::new();
-        let mut replies = Vec::new();
-        let mut next = Some(first);
-        while let Some(command) = next {
-            for event in &command.events {
-                let line = end.line(event);
-                end = end.after(&line);
-                bytes.extend_from_slice(&line);
-                bytes.push(b'\n');
-            }
-            replies.push((command.reply, end));
-            next = if replies.len() < BATCH { commands.try_recv().ok() } else { None };
-        }
-        let written = disk.write_all(&bytes).and_then(|()| disk.sync());
-        for (reply, end) in replies {
-            // Who no longer waits has lost interest in the answer; the line stands all the same.
-            let _gone = reply.send(if written.is_ok() { Ok(end) } else { Err(AppendError::Broken) });
-        }
-        if let Err(error) = written {
-            tracing::error!(%error, "the audit file is broken until it is opened anew");
-            return;
-        }
-    }
-}
-
-/// The end of the chain, the length of its whole lines, and that of a torn last one.
-fn check(
-    file: &mut impl BufRead,
-    mut each: impl FnMut(&ChainEnd, &[u8]),
-) -> Result<(ChainEnd, u64, u64), OpenError> {
-    let (mut end, mut whole, mut line) = (ChainEnd::START, 0, Vec::new());
-    loop {
-        line.clear();
-        let read = file.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? as u64;
-        match line.strip_suffix(b"\n") {
-            Some(line) => {
-                end.follow(line)?;
-                each(&end, line);
-            }
-            None if read == MAX_LINE => {
-                return Err(Damage { line: end.number().saturating_add(1), kind: DamageKind::TooLong }.into());
-            }
-            None => return Ok((end, whole, read)),
-        }
-        whole += read;
-    }
-}
-
 const QUEUE: usize = 1024;
-const BATCH: usize = 256;
 const MAX_EVENT: usize = 1 << 20;
-const MAX_LINE: u64 = (1 << 20) + 256;
+/// How long a caller waits for its line. A disk that takes longer is as good as none.
+const DEADLINE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@ use common::clock::BootInstant;
 /// Conditions of this process. Each is set where it is seen.
 #[derive(Debug, Default)]
 pub struct Conditions {
-    audit_broken: AtomicBool,
+    audit_cut: AtomicBool,
+    audit_down: AtomicBool,
     store_failed: AtomicBool,
     /// Of the boot clock, in milliseconds, plus one; 0: never.
     confirmed: AtomicU64,
@@ -20,14 +21,19 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// The audit trail cannot be written: no issuing until this process starts anew. Revoking goes on.
-    pub fn audit_broke(&self) {
-        self.audit_broken.store(true, Ordering::Relaxed);
+    /// The audit trail lacks lines that were written: no issuing by this process. Revoking goes on.
+    pub fn audit_is_cut(&self) {
+        self.audit_cut.store(true, Ordering::Relaxed);
     }
 
-    /// Whether [`Conditions::audit_broke`].
+    /// The audit trail cannot be written: no issuing meanwhile. Revoking goes on.
+    pub fn audit_down(&self, down: bool) {
+        self.audit_down.store(down, Ordering::Relaxed);
+    }
+
+    /// Whether the audit trail stands in the way of issuing.
     pub fn audit_broken(&self) -> bool {
-        self.audit_broken.load(Ordering::Relaxed)
+        self.audit_cut.load(Ordering::Relaxed) || self.audit_down.load(Ordering::Relaxed)
     }
 
     /// Whether the last step of the store failed.

@@ -65,6 +65,15 @@ pub fn obstacles(realm: &Realm) -> Vec<Obstacle> {
     .collect()
 }
 
+/// Writes what the audit trail is owed, and signs for it when `sign`.
+pub async fn keep_trail(realm: &Realm, sign: bool) {
+    realm.trail.heal().await;
+    if sign {
+        // Told to health where it is seen.
+        realm.trail.seal().await.ok();
+    }
+}
+
 /// Forgets records that expired longer ago than `keep`, a few at a time.
 ///
 /// # Errors

@@ -22,7 +22,7 @@ use crate::{
         ledger::TokenRecord,
         order::Order,
         policy::{PolicyError, Registered, decide},
-        ports::{Idempotency, JournalBroken, NoEntropy, Recorded, Recording, StoreError},
+        ports::{Idempotency, NoEntropy, NotWritten, Recorded, Recording, StoreError},
     },
 };
 
@@ -261,8 +261,8 @@ impl From<StoreError> for IssueError {
     }
 }
 
-impl From<JournalBroken> for IssueError {
-    fn from(_broken: JournalBroken) -> Self {
+impl From<NotWritten> for IssueError {
+    fn from(_why: NotWritten) -> Self {
         Self::AuditUnavailable
     }
 }

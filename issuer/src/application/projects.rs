@@ -29,14 +29,26 @@ pub async fn create(realm: &Realm, project: Project, actor: &str) -> Result<Proj
     let project = Project { version: next_version(realm, &project.id), ..project };
     match realm.store.create_project(project.clone()).await? {
         Created::New => {
-            let project_id = project.id.to_string();
-            let what = What::Project { project_id, version: project.version, action: "create" };
-            realm.trail.write(actor, what).await.map_err(|_broken| ProjectError::AuditUnavailable)?;
+            note_created(realm, &project, "create", actor).await?;
             Ok(project)
         }
-        Created::Stood(stored) if same_content(&stored, &project) => Ok(stored),
+        // The first answer may have been that there is no trail: none says yes without a line.
+        Created::Stood(stored) if same_content(&stored, &project) => {
+            note_created(realm, &stored, "create_again", actor).await?;
+            Ok(stored)
+        }
         Created::Stood(_) => Err(ProjectError::OtherContent),
     }
+}
+
+async fn note_created(
+    realm: &Realm,
+    project: &Project,
+    action: &'static str,
+    actor: &str,
+) -> Result<(), ProjectError> {
+    let what = What::Project { project_id: project.id.to_string(), version: project.version, action };
+    realm.trail.write(actor, what).await.map_err(|_why| ProjectError::AuditUnavailable)
 }
 
 /// One project.
@@ -171,6 +183,7 @@ impl From<AppendError> for ProjectError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::ProjectChanged => Self::OldEtag,
+            AppendError::Unaudited => Self::AuditUnavailable,
             AppendError::Store(error) => Self::Store(error),
             AppendError::Behind | AppendError::Lost | AppendError::Signing | AppendError::Stopped => {
                 Self::Log(error)

@@ -209,19 +209,23 @@ pub(super) async fn write_down(
             previous: encoding::encode(&previous),
             entries: encoding::encode(&pack(run)),
             reason,
-            comment: "",
+            comment: String::new(),
             project_id: None,
-            late,
         });
-        // A broken trail is noted where it is written; the log stands all the same.
-        trail.write(ACTOR, what).await.ok();
+        // A trail that is down is noted where it is written; the log stands all the same.
+        let line = vec![(Arc::from(ACTOR), what)];
+        if late {
+            trail.write_late(line).await.ok()
+        } else {
+            trail.write_or_owe(line).await.ok()
+        };
         previous = run.iter().fold(previous, |hash, entry| entry.link(&hash));
     }
 }
 
 async fn told(trail: &Trail, chain: &Chain, from: &str) {
-    let (epoch, sequence, entries) = (chain.epoch(), chain.end().sequence, chain.entries().len() as u64);
-    trail.write(ACTOR, What::Mended { epoch, sequence, entries, from }).await.ok();
+    let (epoch, sequence, held) = (chain.epoch(), chain.end().sequence, chain.entries().len() as u64);
+    trail.write(ACTOR, What::Mended { epoch, sequence, held, from }).await.ok();
 }
 
 pub(super) fn chain_of(end: &LogEnd, runs: &[Vec<u8>]) -> (Chain, bool) {

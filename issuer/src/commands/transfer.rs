@@ -5,10 +5,11 @@ use std::{
     io::{self, BufReader, BufWriter, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
+    sync::Arc,
 };
 
 use common::{
-    clock::{Clock as _, SystemClock},
+    clock::{Clock, SystemClock},
     keys::PublicKey,
     revocation::{entry::unpack, head::Head},
 };
@@ -16,7 +17,6 @@ use common::{
 use crate::{
     adapters::{
         audit_file,
-        journal::FileJournal,
         key_directory::{self, Keys, KeysError},
         store::{
             export_file::{ExportError, Line, Unfit, Writing, read},
@@ -131,7 +131,8 @@ async fn write(
 pub async fn import(settings: &Settings, path: &Path) -> Result<String, TransferError> {
     let keys = key_directory::read(&settings.keys, settings.algorithm)?;
     let log_key = keys.log.public().clone();
-    let (_journal, recovered) = FileJournal::open(&settings.audit, None)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (_journal, recovered) = wiring::open_journal(settings, &keys, &clock, None).await?;
     let sealed = believed(settings, path, &log_key, recovered.chain.as_ref())?;
     let store = wiring::open_store(settings, Seal::new(keys.seal.expose_secret_bytes())).await?;
     if !store.take_in(Part::Begin).await.map_err(Unfit::from)? {

@@ -10,6 +10,8 @@ use common::revocation::{
 pub struct Chain {
     epoch: u64,
     base: Link,
+    /// All before the base has expired, or there was nothing.
+    whole: bool,
     entries: Vec<Entry>,
     hashes: Vec<Hash>,
 }
@@ -17,7 +19,17 @@ pub struct Chain {
 impl Chain {
     /// Nothing behind `base` yet.
     pub const fn new(epoch: u64, base: Link) -> Self {
-        Self { epoch, base, entries: Vec::new(), hashes: Vec::new() }
+        Self { epoch, base, whole: base.sequence == 0, entries: Vec::new(), hashes: Vec::new() }
+    }
+
+    /// Every entry up to the sequence `base` is known to have expired.
+    pub const fn expired_up_to(&mut self, base: u64) {
+        self.whole |= self.base.sequence <= base;
+    }
+
+    /// Whether no live entry is missing: it begins where the epoch does, or what stood before has expired.
+    pub const fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Adds a packed run that must follow.

@@ -71,9 +71,9 @@ fn same_epoch(store: &Chain, journal: &Chain, now: Timestamp) -> Finding {
     from_journal(Some(store), journal, now)
 }
 
-/// A journal holds an epoch from its first entry on, or it is not known what it lacks.
+/// A journal holds an epoch from its first live entry on, or it is not known what it lacks.
 fn from_journal(store: Option<&Chain>, journal: &Chain, now: Timestamp) -> Finding {
-    if journal.base().sequence != 0 {
+    if !journal.is_whole() {
         return Finding::Unmendable;
     }
     mend(journal, store, now).map_or(Finding::Unmendable, Finding::StoreLost)

@@ -1,6 +1,7 @@
 //! What may be issued and what is promised. Never awaits; knows no transport and no store.
 
 pub mod approval;
+pub mod audit_head;
 pub mod chain;
 pub mod chunks;
 pub mod claims;

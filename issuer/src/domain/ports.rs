@@ -260,17 +260,33 @@ pub enum TokensOf {
 /// The audit trail, which is also this issuer's own copy of the log (DESIGN section 7).
 pub trait Journal: fmt::Debug + Send + Sync {
     /// Appends a line for each event, in order. When it answers `Ok`, all of them survive a power cut; the answer is the
-    /// mark of the last one, and of none the mark before. Not safe to repeat after an error.
+    /// mark of the last one, and of none the mark before. Answers within a few seconds, whatever the disk does. Not safe
+    /// to repeat after an error.
     fn write<'a>(&'a self, events: &'a [Event<'a>]) -> Written<'a>;
+
+    /// Appends a line in which the log key signs for all lines before it, unless the last one is that.
+    fn seal(&self) -> Written<'_>;
+
+    /// Whether nothing is being written, not even what its caller has given up.
+    fn idle(&self) -> bool;
 }
 
 /// How far the journal reaches, some time.
-pub type Written<'a> = Pin<Box<dyn Future<Output = Result<AuditMark, JournalBroken>> + Send + 'a>>;
+pub type Written<'a> = Pin<Box<dyn Future<Output = Result<AuditMark, NotWritten>> + Send + 'a>>;
 
-/// Nothing can be written any more until the journal is opened anew.
+/// Why lines were not written, as far as is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the audit trail cannot be written")]
-pub struct JournalBroken;
+pub enum NotWritten {
+    /// There is no room; nothing was written.
+    #[error("there is no room for the audit trail")]
+    Full,
+    /// The disk does not answer. The lines may be there once it does.
+    #[error("the disk of the audit trail does not answer")]
+    Blocked,
+    /// Nothing can be written any more until the journal is opened anew.
+    #[error("the audit trail is broken until this process starts anew")]
+    Broken,
+}
 
 /// Where random bytes come from.
 pub trait Entropy: fmt::Debug + Send + Sync {

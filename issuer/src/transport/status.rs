@@ -108,6 +108,7 @@ fn append(error: AppendError) -> Status {
         // Safe to repeat, as after any other failure of the store.
         AppendError::Behind => store(StoreError::Unreachable),
         AppendError::Signing => internal(),
+        AppendError::Unaudited => unavailable("AUDIT_UNAVAILABLE", error.to_string(), LATER),
         AppendError::Stopped => unavailable("SHUTTING_DOWN", error.to_string(), SOON),
     }
 }

@@ -9,4 +9,6 @@ mod others;
 #[cfg(test)]
 mod register;
 #[cfg(test)]
+mod trail;
+#[cfg(test)]
 mod world;

@@ -26,7 +26,7 @@ use issuer::{
         approval::{Approval, Decision, Purpose, Reference},
         event::Event,
         order::{Operation, Order},
-        ports::{AuditMark, Journal, JournalBroken, Store, Written},
+        ports::{AuditMark, Journal, NotWritten, Store, Written},
     },
     settings::Settings,
     wiring,
@@ -65,18 +65,31 @@ impl Serving {
 pub(crate) struct Lines {
     pub(crate) written: Mutex<Vec<String>>,
     pub(crate) broken: AtomicBool,
+    /// Takes nothing, and may have room again.
+    pub(crate) full: AtomicBool,
 }
 
 impl Journal for Lines {
     fn write<'a>(&'a self, events: &'a [Event<'a>]) -> Written<'a> {
         Box::pin(async move {
             if self.broken.load(Ordering::SeqCst) {
-                return Err(JournalBroken);
+                return Err(NotWritten::Broken);
+            }
+            if self.full.load(Ordering::SeqCst) {
+                return Err(NotWritten::Full);
             }
             let mut written = self.written.lock().unwrap();
             written.extend(events.iter().map(|event| serde_json::to_string(event).unwrap()));
             Ok(AuditMark { number: written.len() as u64, hash: [0; 32] })
         })
+    }
+
+    fn seal(&self) -> Written<'_> {
+        self.write(&[])
+    }
+
+    fn idle(&self) -> bool {
+        true
     }
 }
 

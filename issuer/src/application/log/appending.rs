@@ -13,7 +13,7 @@ use crate::{
     domain::{
         chunks::Chunk,
         event::{self, What},
-        ports::{Append, Appended, LogEnd},
+        ports::{Append, Appended, LogEnd, NotWritten},
     },
 };
 
@@ -26,13 +26,22 @@ impl Writer {
             }
             return;
         }
+        // What only grants waits for the trail; what takes away never does. A change is alone in its batch.
+        let grants = batch.iter().any(|(order, _)| order.change.is_some() && order.rules.is_empty());
+        if grants && self.parts.trail.down().is_some() {
+            for (_, reply) in batch {
+                reply.send(Err(AppendError::Unaudited)).ok();
+            }
+            return;
+        }
         let (step, committed) = self.commit_all(&batch).await;
         let outcome = match committed {
             Ok(after) => {
                 // The lines are on their way to the disk before every stream wakes: the answer to the caller, which waits
                 // for the disk, does not wait for a thousand streams too. Nothing else happens in between.
-                tokio::join!(biased; self.write_down(&step, &batch), async { self.tell(after, &step) });
-                Ok(())
+                let told = async { self.tell(after, &step) };
+                let (written, ()) = tokio::join!(biased; self.write_down(&step, &batch), told);
+                if grants { written.map_err(|_why| AppendError::Unaudited) } else { Ok(()) }
             }
             Err(error) => {
                 tracing::warn!(%error, "an append to the revocation log failed");
@@ -121,15 +130,16 @@ impl Writer {
         self.parts.followers.published(reach, step.hits, &*self.parts.clock, || self.publish(after));
     }
 
-    /// At least one line of the trail for each order that did something, all as one write. The trail may be broken:
-    /// revoking goes on, and the missing lines are written at the next start.
-    async fn write_down(&self, step: &Step, batch: &[Asked]) {
+    /// At least one line of the trail for each order that did something, all as one write. The trail may be down:
+    /// revoking goes on, and the missing lines are written late.
+    async fn write_down(&self, step: &Step, batch: &[Asked]) -> Result<(), NotWritten> {
         let mut lines = Vec::new();
         for ((order, _), part) in batch.iter().zip(&step.parts) {
             let project_id = order.change.as_ref().map(|change| change.project.id.to_string());
             if let Some(change) = order.change.as_ref().filter(|_| part.is_empty()) {
                 let (project_id, version) = (change.project.id.to_string(), change.project.version);
-                lines.push((&*order.actor, What::Project { project_id, version, action: order.action }));
+                let what = What::Project { project_id, version, action: order.action };
+                lines.push((Arc::clone(&order.actor), what));
             }
             let entries = step.entries.get(part.clone()).unwrap_or_default();
             let hashes = step.hashes.get(part.clone()).unwrap_or_default();
@@ -142,14 +152,13 @@ impl Writer {
                     previous: encoding::encode(previous),
                     entries: encoding::encode(&pack(run)),
                     reason: order.action,
-                    comment: &order.comment,
+                    comment: order.comment.clone(),
                     project_id: project_id.clone(),
-                    late: false,
                 });
-                lines.push((&*order.actor, what));
+                lines.push((Arc::clone(&order.actor), what));
             }
         }
-        self.parts.trail.write_all(lines).await.ok();
+        self.parts.trail.write_or_owe(lines).await
     }
 }
 

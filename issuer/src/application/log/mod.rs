@@ -124,6 +124,9 @@ pub enum AppendError {
     /// The head could not be signed. Nothing was published; whether it is in the store is not known.
     #[error("the head of the log could not be signed")]
     Signing,
+    /// A change that revokes nothing, and the audit trail cannot be written. Whether it happened is not known.
+    #[error("the audit trail cannot be written")]
+    Unaudited,
     /// This process is going down.
     #[error("the log's writer has stopped")]
     Stopped,

@@ -83,14 +83,13 @@ impl Writer {
                 previous: encoding::encode(&run.previous),
                 entries: encoding::encode(&run.bytes),
                 reason: "caught_up",
-                comment: "",
+                comment: String::new(),
                 project_id: None,
-                late: false,
             });
-            ("issuer", what)
+            (Arc::from("issuer"), what)
         };
-        // Missing lines are written at the next start.
-        self.parts.trail.write_all(seen.iter().map(line).collect()).await.ok();
+        // What cannot be written now is written late.
+        self.parts.trail.write_or_owe(seen.iter().map(line).collect()).await.ok();
     }
 }
 

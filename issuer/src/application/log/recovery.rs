@@ -168,7 +168,7 @@ impl Writer {
         }
         let (epoch, sequence, entries) = (chain.epoch(), chain.end().sequence, chain.entries().len() as u64);
         tracing::warn!(epoch, sequence, entries, from, "the revocation log is whole again");
-        let what = What::Mended { epoch, sequence, entries, from };
+        let what = What::Mended { epoch, sequence, held: entries, from };
         self.parts.trail.write("issuer", what).await.ok();
         self.parts.conditions.mended(entries);
         self.loss.highest = Cursor::ZERO;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use common::{revocation::head::Link, timestamp::Timestamp};
+use common::{encoding, revocation::head::Link, timestamp::Timestamp};
 
 use super::{Published, Writer};
 use crate::domain::{
@@ -38,7 +38,8 @@ impl Writer {
         // Tried again at the next round: the rule itself stands in the log meanwhile.
         if let Ok(true) = self.parts.store.save_policy(next.clone()).await {
             self.parts.policy.store(Arc::new(next));
-            self.parts.trail.write("issuer", What::Policy { version, action: "revoke_key" }).await.ok();
+            let what = What::Policy { version, action: "revoke_key" };
+            self.parts.trail.write_or_owe(vec![(Arc::from("issuer"), what)]).await.ok();
             self.announce_again().await;
         }
     }
@@ -47,7 +48,10 @@ impl Writer {
     async fn trim(&self, now: Timestamp) {
         let before = Published::clone(&self.published.borrow());
         let Some(base) = before.log.expired(now) else { return };
-        let Ok(()) = self.parts.store.trim(before.log.cursor().epoch, base).await else { return };
+        let epoch = before.log.cursor().epoch;
+        let Ok(()) = self.parts.store.trim(epoch, base).await else { return };
+        let what = What::Trim { epoch, base: base.sequence, hash: encoding::encode(&base.hash) };
+        self.parts.trail.write_or_owe(vec![(Arc::from("issuer"), what)]).await.ok();
         let log = before.log.trimmed(base.sequence, now);
         let chunks = before.chunks.trimmed(base.sequence);
         // The head that names the new base, and keys without those whose rule is gone, follow at once.

@@ -1,6 +1,6 @@
-//! The chain of an audit file, checked line by line. Pure: no file, no clock; never repairs anything.
+//! The chain of a trail, checked line by line. Pure: no file, no clock; never repairs anything.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, path::PathBuf};
 
 use aws_lc_rs::digest;
 use common::encoding;
@@ -17,6 +17,20 @@ impl ChainEnd {
     /// Before the first line: number 0 and 32 zero bytes.
     pub const START: Self = Self { number: 0, hash: [0; 32] };
 
+    /// At a line that is known from elsewhere.
+    pub const fn at(number: u64, hash: [u8; 32]) -> Self {
+        Self { number, hash }
+    }
+
+    /// Where `line` says that it was written; `None` when it is no line. A trail whose oldest files were taken away begins
+    /// there.
+    pub fn before(line: &[u8]) -> Option<Self> {
+        let read: Line<'_> = serde_json::from_slice(line).ok()?;
+        let hash = encoding::decode_array(read.previous.as_bytes())?;
+        let end = Self { number: read.number.checked_sub(1)?, hash };
+        (end.number > 0 || end == Self::START).then_some(end)
+    }
+
     /// The number of the last line; 0 when there is none.
     pub const fn number(&self) -> u64 {
         self.number
@@ -30,20 +44,18 @@ impl ChainEnd {
     /// Checks that `line`, without its line feed, follows here, and moves behind it.
     ///
     /// Checks: the line's form, its number, the hash of the line before. Does not check what the event says. An
-    /// edit of a line is seen at the line after it, so one of the very last line needs a known end ([`verify`]).
+    /// edit of a line is seen at the line after it, so one of the very last line needs a known or a signed end.
     ///
     /// # Errors
     ///
-    /// What is wrong, naming this line; the end then stays where it was.
-    pub fn follow(&mut self, line: &[u8]) -> Result<(), Damage> {
-        let number = self.number.saturating_add(1);
-        let damage = |kind| Damage { line: number, kind };
-        let read: Line<'_> = serde_json::from_slice(line).map_err(|_reason| damage(DamageKind::Form))?;
-        if read.number != number {
-            return Err(damage(DamageKind::Number));
+    /// What is wrong; the end then stays where it was.
+    pub fn follow(&mut self, line: &[u8]) -> Result<(), DamageKind> {
+        let read: Line<'_> = serde_json::from_slice(line).map_err(|_reason| DamageKind::Form)?;
+        if read.number != self.number.saturating_add(1) {
+            return Err(DamageKind::Number);
         }
         if encoding::decode_array(read.previous.as_bytes()) != Some(self.hash) {
-            return Err(damage(DamageKind::Previous));
+            return Err(DamageKind::Previous);
         }
         *self = self.after(line);
         Ok(())
@@ -70,37 +82,13 @@ impl ChainEnd {
     }
 }
 
-/// Checks a whole chain, of lines without their line feeds; `known` is an end it must pass through, if one is known.
-///
-/// Lines cut off the end leave a whole chain behind: only a known end shows that.
-///
-/// # Errors
-///
-/// The first damage, naming its line, counted from 1.
-pub fn verify<L: AsRef<[u8]>>(
-    lines: impl IntoIterator<Item = L>,
-    known: Option<ChainEnd>,
-) -> Result<ChainEnd, Damage> {
-    let mut end = ChainEnd::START;
-    for line in lines {
-        end.follow(line.as_ref())?;
-        if let Some(known) = known.filter(|known| known.number == end.number && known.hash != end.hash) {
-            return Err(Damage { line: known.number, kind: DamageKind::NotTheKnownEnd });
-        }
-    }
-    match known {
-        Some(known) if known.number > end.number => {
-            Err(Damage { line: end.number.saturating_add(1), kind: DamageKind::Missing })
-        }
-        _ => Ok(end),
-    }
-}
-
-/// Where a chain is broken, and how.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("line {line}: {kind}")]
+/// Where a trail is broken, and how.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{}, line {line}: {kind}", file.display())]
 pub struct Damage {
-    /// The line at fault, from 1.
+    /// The file at fault.
+    pub file: PathBuf,
+    /// The line at fault, from 1 in that file.
     pub line: u64,
     /// What is wrong there.
     pub kind: DamageKind,
@@ -112,7 +100,7 @@ pub enum DamageKind {
     /// Not one JSON object of exactly number, previous and event.
     #[error("not an audit line")]
     Form,
-    /// Another number than its place: a line is missing, repeated or moved.
+    /// Another number than its place: a line or a file is missing, repeated or moved.
     #[error("its number is not the one after the line before")]
     Number,
     /// The line before is not the one that this line was written after: one of the two was changed.
@@ -122,11 +110,26 @@ pub enum DamageKind {
     #[error("not the line that is known to be there")]
     NotTheKnownEnd,
     /// The chain ends before a line that is known to have been there.
-    #[error("missing, and known to have been there")]
+    #[error("the trail ends here, and more is known to have been there")]
     Missing,
     /// Longer than any line that is ever written.
     #[error("too long")]
     TooLong,
+    /// A last line without its end, in a file that was finished or is being checked.
+    #[error("torn: the line has no end")]
+    Torn,
+    /// A signed head that speaks of another line than the one before it.
+    #[error("the signed head is of another line than the one before it: what stands before was rewritten")]
+    HeadElsewhere,
+    /// A head that none of the given log keys signed.
+    #[error("the head is signed by none of the given log keys")]
+    UnknownLogKey,
+    /// A head whose signature does not match.
+    #[error("the signature of the head does not match: what stands before may have been rewritten")]
+    BadSignature,
+    /// More lines without a signed head than are ever written.
+    #[error("no signed head for more lines than are ever written without one")]
+    Unsigned,
 }
 
 #[derive(Deserialize)]
@@ -155,51 +158,44 @@ mod tests {
         (lines, end)
     }
 
-    fn damage(line: u64, kind: DamageKind) -> Result<ChainEnd, Damage> {
-        Err(Damage { line, kind })
+    /// The end, or the line of the first damage.
+    fn follow(lines: &[Vec<u8>]) -> Result<ChainEnd, (usize, DamageKind)> {
+        let mut end = ChainEnd::START;
+        for (line, number) in lines.iter().zip(1..) {
+            end.follow(line).map_err(|kind| (number, kind))?;
+        }
+        Ok(end)
     }
 
     #[test]
     fn a_whole_chain_is_whole() {
         let (lines, end) = chain(5);
-        assert_eq!(verify(&lines, None), Ok(end));
-        assert_eq!(verify(&lines, Some(end)), Ok(end));
+        assert_eq!(follow(&lines), Ok(end));
+        assert_eq!(ChainEnd::before(&lines[0]), Some(ChainEnd::START));
+        assert_eq!(ChainEnd::before(&lines[3]).unwrap().number(), 3);
     }
 
     #[test]
     fn an_edit_is_found_at_the_line_after_it() {
         let (mut lines, _) = chain(5);
         lines[2] = String::from_utf8(lines[2].clone()).unwrap().replace(r#""n":2"#, r#""n":9"#).into_bytes();
-        assert_eq!(verify(&lines, None), damage(4, DamageKind::Previous));
-    }
-
-    #[test]
-    fn an_edit_of_the_last_line_is_found_by_a_known_end() {
-        let (mut lines, end) = chain(5);
-        lines[4] = String::from_utf8(lines[4].clone()).unwrap().replace(r#""n":4"#, r#""n":9"#).into_bytes();
-        assert_eq!(verify(&lines, Some(end)), damage(5, DamageKind::NotTheKnownEnd));
+        assert_eq!(follow(&lines), Err((4, DamageKind::Previous)));
     }
 
     #[test]
     fn a_gap_and_a_swap_are_found_where_they_begin() {
         let (mut lines, _) = chain(5);
         lines.swap(1, 2);
-        assert_eq!(verify(&lines, None), damage(2, DamageKind::Number));
+        assert_eq!(follow(&lines), Err((2, DamageKind::Number)));
         lines.swap(1, 2);
         lines.remove(3);
-        assert_eq!(verify(&lines, None), damage(4, DamageKind::Number));
-    }
-
-    #[test]
-    fn lines_cut_off_the_end_are_found_by_a_known_end() {
-        let (mut lines, end) = chain(5);
-        lines.truncate(3);
-        assert_eq!(verify(&lines, Some(end)), damage(4, DamageKind::Missing));
+        assert_eq!(follow(&lines), Err((4, DamageKind::Number)));
     }
 
     #[test]
     fn a_line_with_another_member_is_not_an_audit_line() {
         let line = String::from_utf8(ChainEnd::START.line(b"{}")).unwrap().replace("{}}", r#"{},"x":1}"#);
-        assert_eq!(verify([line], None), damage(1, DamageKind::Form));
+        assert_eq!(ChainEnd::START.clone().follow(line.as_bytes()), Err(DamageKind::Form));
+        assert_eq!(ChainEnd::before(line.as_bytes()), None);
     }
 }
