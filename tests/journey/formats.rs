@@ -49,9 +49,22 @@ async fn every_format_and_treatment_makes_what_the_project_says_and_comes_back()
             let same = treatment == Treatment::AlwaysSame;
             assert_eq!((once[0] == once[1], once == more), (same, same), "{name}");
             let back = rig.token(orders::reverse(&name, OWNER)).await;
-            for pseudonyms in [once, more] {
-                assert_eq!(rig.backward(&back, &pseudonyms).await, twice, "all of them still reverse");
+            for pseudonyms in [&once, &more] {
+                assert_eq!(rig.backward(&back, pseudonyms).await, twice, "all of them still reverse");
             }
+
+            // The second level by the same rules: of its own project, not of its source's.
+            let upper = format!("{name}-second");
+            rig.create(formed(orders::reversible(&upper), treatment, alphabet, length)).await.unwrap();
+            let secondary = orders::secondary(&upper, PARTNER, orders::source(&name, OWNER));
+            let secondary = rig.token(secondary).await;
+            let again = [&once[..1], &once[..1], &once[2..]].concat();
+            let second = rig.forward(&secondary, &again).await;
+            let fresh = |one: &String| fits(alphabet, length, one) && !once.contains(one);
+            assert!(second.iter().all(fresh), "{second:?}");
+            assert_eq!(second[0] == second[1], same, "{upper}");
+            let back = rig.token(orders::reverse(&upper, PARTNER)).await;
+            assert_eq!(rig.backward(&back, &second).await, again);
         }
     }
 }

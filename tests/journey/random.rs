@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::proto::v1::TokenType;
+use common::proto::v1::{Alphabet, TokenType, Treatment};
 use harness::orders::{self, OTHER, OWNER, PARTNER};
 use proptest::{
     collection::vec,
@@ -12,7 +12,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use crate::rig::{End, NAMES, Rig};
+use crate::rig::{End, NAMES, Rig, formed};
 
 /// One step: which token, whether at the wrong endpoint, whether with values of the last answer only, and which of them
 /// or of all that was seen so far; a low number spoils the value before.
@@ -37,9 +37,12 @@ fn no_journey_of_a_holder_of_secondary_and_reverse_tokens_reaches_an_original() 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let rig = runtime.block_on(Rig::start());
     let (tokens, firsts) = runtime.block_on(async {
-        for name in ["clinic", "study", "other-study"] {
+        for name in ["clinic", "study"] {
             rig.create(orders::reversible(name)).await.unwrap();
         }
+        let other = orders::reversible("other-study");
+        let other = formed(other, Treatment::AlwaysDifferent, Alphabet::Uuid, 36);
+        rig.create(other).await.unwrap();
         let mut firsts = Vec::new();
         for organisation in [OWNER, OTHER] {
             let token = rig.token(orders::pseudonymise("clinic", organisation)).await;

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, ops::Deref, path::PathBuf, sync::Arc};
 use axum::body::{Body, to_bytes};
 use common::{
     clock::Clock,
-    guard::{Judge, Patience, Verifiers},
+    guard::{HolderCertificate, Judge, Patience, Verifiers},
     proto::v1 as pb,
     timestamp::Timestamp,
 };
@@ -16,6 +16,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::task::JoinSet;
+use tower::util::MapRequestLayer;
 
 use crate::component::{Layer, Vault, routes};
 
@@ -69,7 +70,7 @@ impl Rig {
     pub(crate) async fn judged_by<J: Judge>(pair: Pair, judge: Arc<J>) -> Self {
         let vault = Arc::new(Vault::open(&pair.path("mappings.redb"), &pair.path("layer-keys")).unwrap());
         let clock: Arc<dyn Clock> = Arc::<common::clock::ManualClock>::clone(&pair.verifier_clock);
-        let routes = routes(&judge, Arc::clone(&vault), clock);
+        let routes = routes(&judge, Arc::clone(&vault), clock).layer(MapRequestLayer::new(where_tls_ends));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut serving = JoinSet::new();
@@ -163,6 +164,18 @@ impl Rig {
         (std::fs::read(self.path("mappings.redb")).unwrap(), keys)
     }
 }
+
+/// Says what the certificate was that the caller showed: here, where a test says so in a header of its own.
+fn where_tls_ends(mut request: Request<Body>) -> Request<Body> {
+    if let Some(shown) = request.headers_mut().remove(SHOWN) {
+        let number = shown.to_str().unwrap().parse().unwrap();
+        request.extensions_mut().insert(HolderCertificate([number; 32]));
+    }
+    request
+}
+
+/// The header in which a test names a certificate: the number that fills its hash.
+pub(crate) const SHOWN: header::HeaderName = header::HeaderName::from_static("x-test-certificate");
 
 impl fmt::Debug for Rig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

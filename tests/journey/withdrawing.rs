@@ -1,4 +1,4 @@
-//! What was allowed ends: permissions withdrawn, tokens revoked, projects closed, retention over.
+//! What was allowed ends: permissions withdrawn, tokens revoked, projects closed, retention over. Under a load: load.rs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -71,31 +71,6 @@ async fn a_revoked_token_and_a_closed_project_are_refused_alike() {
 }
 
 #[tokio::test]
-async fn a_revocation_in_the_middle_of_a_load_lets_nothing_through_once_it_is_seen() {
-    let rig = Rig::start().await;
-    let (_, first, back) = begun(&rig, 365).await;
-    let id = rig.accepted(&back).await.token_id;
-    let load = async {
-        let mut answered = 0;
-        loop {
-            match rig.ask(End::Backward, &back, &first).await {
-                Ok(values) => assert_eq!(values, NAMES),
-                Err(told) => break (answered, told.status),
-            }
-            answered += 1;
-        }
-    };
-    let revoking = async {
-        let revoked = rig.revoke(tokens([&id])).await.unwrap();
-        rig.seen(&revoked).await;
-        // Begun after the fact, whatever the load has done meanwhile.
-        refused(&rig, End::Backward, &back, &first).await;
-    };
-    let ((_, status), ()) = tokio::join!(load, revoking);
-    assert_eq!(status, StatusCode::UNAUTHORIZED);
-}
-
-#[tokio::test]
 async fn at_the_retention_end_key_and_mapping_are_destroyed_for_good() {
     let rig = Rig::start().await;
     let (project, first, _) = begun(&rig, 1).await;
@@ -147,47 +122,6 @@ async fn any_access_after_the_retention_end_severs() {
     let names: Vec<_> = rig.kept().1.into_iter().map(|(path, _)| path).collect();
     assert!(names.len() == 1 && names[0].to_string_lossy().contains("kept_"), "{names:?}");
     assert_eq!(rig.vault.sever(rig.verifier_clock_now()).unwrap(), 0, "once and for all");
-}
-
-#[tokio::test]
-async fn the_retention_ends_in_the_middle_of_a_load_and_no_value_passes_after_it() {
-    let rig = Rig::start().await;
-    let (project, first, _) = begun(&rig, 1).await;
-    let Some(Method::Reversible(reversible)) = project.configuration.unwrap().method else { panic!() };
-    let end = reversible.retention_end.unwrap().seconds.unsigned_abs();
-    rig.advance(Duration::from_secs(end - BEGIN - 3));
-    rig.fresh().await;
-    let back = rig.token(orders::reverse("clinic", PARTNER)).await;
-    let load = async {
-        let (mut answered, mut refused) = (0, 0);
-        until("the end has come for the load", async || {
-            let before = rig.verifier_clock_now().seconds();
-            match rig.ask(End::Backward, &back, &first).await {
-                Ok(values) => {
-                    assert!(before < end && values == NAMES);
-                    answered += 1;
-                }
-                Err(told) => {
-                    // 503: the end came between the verifier's answer and the work.
-                    assert!(matches!(told.status.as_u16(), 401 | 503), "{told:?}");
-                    assert!(rig.verifier_clock_now().seconds() >= end);
-                    refused += 1;
-                }
-            }
-            (refused == 3).then_some(())
-        })
-        .await;
-        answered
-    };
-    let turning = async {
-        for _ in 0..3 {
-            for _ in 0..20 {
-                tokio::task::yield_now().await;
-            }
-            rig.beat().await;
-        }
-    };
-    tokio::join!(load, turning);
 }
 
 #[tokio::test]

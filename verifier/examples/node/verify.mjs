@@ -2,13 +2,11 @@
 //
 //     node verify.mjs unix:/run/ipms/verifier.sock REVERSE <token
 //
-// Ends with 0 and what the token authorises, 1 when it is refused, 75 (try again) when nobody can tell. The code is
-// generated from proto/ when it starts.
+// Ends with 0 and what the token authorises, 1 when it is refused, 75 (try again) when nobody can tell. Reads proto/.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
 import loader from "@grpc/proto-loader";
-
 const [target, kind] = process.argv.slice(2);
 const protos = fileURLToPath(new URL("../../../proto", import.meta.url));
 const definition = loader.loadSync("ipms/token/v1/verifier.proto",

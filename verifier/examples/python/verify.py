@@ -14,9 +14,7 @@ from ipms.token.v1 import token_pb2, verifier_pb2, verifier_pb2_grpc
 
 target, kind = sys.argv[1:]
 request = verifier_pb2.VerifyTokenRequest(
-    token=sys.stdin.read().strip(),
-    accepted_types=[token_pb2.TokenType.Value("TOKEN_TYPE_" + kind)],
-)
+    token=sys.stdin.read().strip(), accepted_types=[token_pb2.TokenType.Value("TOKEN_TYPE_" + kind)])
 # One retry on UNAVAILABLE, which is also what a verifier answers that cannot know; never without a deadline.
 policy = '{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 2, "initialBackoff": "0.1s", ' \
     '"maxBackoff": "1s", "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}}]}'

@@ -1,6 +1,6 @@
 //! Claims about calling verifiers: over a real socket, to verifiers that answer as they are told.
 
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::{StreamExt as _, wrappers::UnixListenerStream};
 use tonic::{Request, Response, transport::Endpoint};
 
 use super::*;
@@ -14,6 +14,57 @@ type Answer = Result<Verdict, Status>;
 /// A verifier that says the same each time, and counts.
 #[derive(Clone)]
 struct Fake(Answer, Arc<AtomicUsize>);
+
+/// A verifier that takes the question and never says anything.
+struct Silent(Arc<AtomicUsize>);
+
+#[tonic::async_trait]
+impl server::VerifierService for Silent {
+    async fn verify_token(
+        &self,
+        _request: Request<pb::VerifyTokenRequest>,
+    ) -> Result<Response<pb::VerifyTokenResponse>, Status> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
+    }
+
+    async fn verify_tokens(
+        &self,
+        _request: Request<pb::VerifyTokensRequest>,
+    ) -> Result<Response<pb::VerifyTokensResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get_trust_view(
+        &self,
+        _request: Request<pb::GetTrustViewRequest>,
+    ) -> Result<Response<pb::GetTrustViewResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+/// Serves on a socket of that name; counts the connections that it takes.
+fn served<S: server::VerifierService>(path: &std::path::Path, service: S) -> Arc<AtomicUsize> {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    let incoming = UnixListenerStream::new(tokio::net::UnixListener::bind(path).unwrap());
+    let incoming = incoming.map(move |connection| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        connection
+    });
+    let service = server::VerifierServiceServer::new(service);
+    tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
+    connections
+}
+
+/// Over the first `count` sockets of a folder.
+fn over(folder: &tempfile::TempDir, count: usize, patience: Patience) -> Verifiers {
+    let name = |index: usize| format!("unix:{}", folder.path().join(index.to_string()).display());
+    let names: Vec<_> = (0..count).map(name).collect();
+    Verifiers::connect(&names.iter().map(String::as_str).collect::<Vec<_>>(), patience).unwrap()
+}
+
+const SHOWN: Shown<'_> = Shown { token: "a.b.c", accepted_types: &[TokenType::Secondary], holder: None };
 
 #[tonic::async_trait]
 impl server::VerifierService for Fake {
@@ -89,8 +140,7 @@ async fn judged(answers: Vec<Answer>, times: usize) -> (Vec<Result<Admission, No
     let verifiers = Verifiers::connect(&names, patience).unwrap();
     let mut results = Vec::new();
     for _ in 0..times {
-        let shown = Shown { token: "a.b.c", accepted_types: &[TokenType::Secondary], holder: None };
-        results.push(verifiers.judge(shown).await);
+        results.push(verifiers.judge(SHOWN).await);
     }
     for task in serving {
         task.abort();
@@ -117,6 +167,54 @@ async fn what_is_unavailable_is_asked_for_elsewhere() {
     let (results, counts) = judged(vec![stale, Ok(accepted())], 6).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     assert_eq!(counts[1], 6);
+}
+
+#[tokio::test]
+async fn a_verifier_that_says_nothing_is_left_after_one_try_and_another_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let (asked, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    served(&folder.path().join("0"), Silent(Arc::clone(&asked)));
+    served(&folder.path().join("1"), Fake(Ok(accepted()), Arc::clone(&answered)));
+    // Long enough for the one that answers, however busy this machine is.
+    let patience =
+        Patience { attempt: Duration::from_secs(3), total: Duration::from_mins(1), connections: 1 };
+    let verifiers = over(&folder, 2, patience);
+    for _ in 0..2 {
+        assert!(verifiers.judge(SHOWN).await.is_ok());
+    }
+    let counts = [&asked, &answered].map(|count| count.load(Ordering::SeqCst));
+    assert_eq!(counts, [1, 2], "the silent one is asked first by one of two");
+}
+
+#[tokio::test]
+async fn when_nobody_says_anything_the_deadline_of_all_tries_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    for index in ["0", "1"] {
+        served(&folder.path().join(index), Silent(Arc::clone(&asked)));
+    }
+    let patience =
+        Patience { attempt: Duration::from_hours(1), total: Duration::from_millis(500), connections: 1 };
+    let verifiers = over(&folder, 2, patience);
+    let judged = tokio::time::timeout(Duration::from_mins(1), verifiers.judge(SHOWN)).await;
+    assert_eq!(judged.unwrap(), Err(NotAdmitted::Undecided { retry_after: RETRY }));
+    assert!(asked.load(Ordering::SeqCst) <= 1, "the first try has an hour: there was no time for another");
+}
+
+#[tokio::test]
+async fn each_endpoint_has_as_many_connections_as_were_wanted_and_all_are_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let answered = Arc::new(AtomicUsize::new(0));
+    let connections = ["0", "1"]
+        .map(|index| served(&folder.path().join(index), Fake(Ok(accepted()), Arc::clone(&answered))));
+    let patience =
+        Patience { attempt: Duration::from_secs(10), total: Duration::from_mins(1), connections: 3 };
+    let verifiers = over(&folder, 2, patience);
+    for _ in 0..12 {
+        assert!(verifiers.judge(SHOWN).await.is_ok());
+    }
+    assert_eq!(connections.map(|count| count.load(Ordering::SeqCst)), [3, 3]);
+    assert_eq!(answered.load(Ordering::SeqCst), 12, "nobody is asked twice who answered");
 }
 
 #[tokio::test]
