@@ -17,6 +17,7 @@ use common::{
         rpc_log::RpcCounts,
         server::{Bound, MAX_MESSAGE, ServeError, Server},
         shutdown::Shutdown,
+        threads::Threads,
     },
     verification::{InvalidPolicy, Policy},
 };
@@ -278,6 +279,8 @@ pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) ->
     let admin = admin.with_routes(jwks::routes(move || key_set(&jwks_realm.log.published())));
     let server = Server {
         grpc: routes,
+        layer: tower::layer::util::Identity::new(),
+        threads: Threads::Shared,
         methods: &METHODS,
         settings: settings.service,
         health,

@@ -4,14 +4,19 @@ mod calls;
 mod cost;
 mod floors;
 mod follower;
+mod load;
+mod record;
 mod report;
 mod revoke;
 mod stand;
 mod start;
+mod subjects;
+mod tokens;
+mod verify;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-use self::stand::Failure;
+use self::{record::Records, stand::Failure};
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -24,6 +29,7 @@ struct Sizes {
     projects: u32,
     calls: usize,
     starts: usize,
+    verify: verify::Sizes,
 }
 
 const FULL: Sizes = Sizes {
@@ -35,6 +41,7 @@ const FULL: Sizes = Sizes {
     projects: 100_000,
     calls: 2_000,
     starts: 5,
+    verify: verify::Sizes { rounds: 5, window: 60_000, distinct: 100_000, misses: 8_000 },
 };
 
 /// Only to see that everything here works.
@@ -47,22 +54,48 @@ const SMALL: Sizes = Sizes {
     projects: 100,
     calls: 20,
     starts: 1,
+    verify: verify::Sizes { rounds: 1, window: 256, distinct: 128, misses: 32 },
 };
 
-const ALL: [&str; 5] = ["revoke", "many", "start", "cost", "calls"];
+/// To see what a change is worth.
+const SHORT: Sizes = Sizes {
+    rounds: 50,
+    many_rounds: 10,
+    many_followers: 200,
+    ids: 100_000,
+    projects: 10_000,
+    calls: 200,
+    starts: 2,
+    verify: verify::Sizes { rounds: 3, window: 30_000, distinct: 5_000, misses: 1_500 },
+    ..FULL
+};
+
+const ALL: [&str; 6] = ["verify", "revoke", "many", "start", "cost", "calls"];
 
 fn main() -> ExitCode {
-    let mut chosen: Vec<String> = std::env::args().skip(1).collect();
-    let small = chosen.iter().position(|word| word == "--small").map(|place| chosen.remove(place));
-    let sizes = if small.is_some() { SMALL } else { FULL };
+    let (mut sizes, mut chosen, mut records) = (FULL, Vec::new(), Records::default());
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--small" => sizes = SMALL,
+            "--short" => sizes = SHORT,
+            "--record" => records.folder = words.next().map(PathBuf::from),
+            "--against" => records.older = words.next().map(PathBuf::from),
+            known if ALL.contains(&known) => chosen.push(word),
+            _ => {
+                let all = ALL.join("|");
+                eprintln!("usage: bench [--small|--short] [--record FOLDER] [--against BENCH.JSON] [{all}]");
+                return ExitCode::from(64);
+            }
+        }
+    }
     if chosen.is_empty() {
         chosen = ALL.map(String::from).to_vec();
     }
-    if !chosen.iter().all(|word| ALL.contains(&word.as_str())) {
-        eprintln!("usage: bench [--small] [{}]", ALL.join("|"));
-        return ExitCode::from(64);
-    }
-    match run(sizes, &chosen) {
+    let outcome = run(sizes, &chosen);
+    // What was measured before a failure is kept too.
+    let written = records.write();
+    match outcome.and(written) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -87,6 +120,7 @@ fn run(sizes: Sizes, chosen: &[String]) -> Result<(), Failure> {
     report::heading();
     for word in chosen {
         match word.as_str() {
+            "verify" => runtime.block_on(verify::run(sizes.verify))?,
             "revoke" => runtime.block_on(revoke::run(sizes.followers, sizes.rounds, true))?,
             "many" => modest.block_on(revoke::run(sizes.many_followers, sizes.many_rounds, false))?,
             "start" => runtime.block_on(start::run(sizes.ids, sizes.starts))?,

@@ -1,9 +1,12 @@
-//! Spans that were measured, and the one line for each figure. Measures nothing.
+//! Figures: one line for each as it is known, and all of them kept for the record. Measures nothing.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 /// Spans of one kind.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Spans(Vec<Duration>);
 
 impl Spans {
@@ -13,9 +16,14 @@ impl Spans {
 
     /// The span that `percent` of all do not exceed.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
+        self.permille(percent * 10)
+    }
+
+    /// The same in thousandths.
+    pub(crate) fn permille(&self, permille: usize) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
-        let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+        let place = (sorted.len() * permille).div_ceil(1_000).saturating_sub(1);
         sorted.get(place).copied().unwrap_or_default()
     }
 
@@ -30,46 +38,117 @@ impl Extend<Duration> for Spans {
     }
 }
 
+impl FromIterator<Duration> for Spans {
+    fn from_iter<T: IntoIterator<Item = Duration>>(spans: T) -> Self {
+        Self(spans.into_iter().collect())
+    }
+}
+
 /// What a figure must be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     /// It is only told.
     None,
     AtMost(Duration),
-    /// So many times the floor.
+    /// At most so many times the floor.
     Ratio(f64),
+    /// The floor is at least so many times the figure: work per processor second.
+    Worth(f64),
+}
+
+/// One figure, in seconds or bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) unit: &'static str,
+    pub(crate) floor: Option<f64>,
+    pub(crate) ratio: Option<f64>,
+    pub(crate) target: String,
+    pub(crate) met: Option<bool>,
+}
+
+static ROWS: Mutex<Vec<Row>> = Mutex::new(Vec::new());
+
+/// Everything told so far.
+pub(crate) fn rows() -> Vec<Row> {
+    ROWS.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// One line: name, figure, floor, ratio, target, and whether it is met.
 pub(crate) fn told(name: &str, figure: Duration, floor: Option<Duration>, target: Target) {
-    let ratio = floor.filter(|floor| !floor.is_zero()).map(|floor| figure.div_duration_f64(floor));
-    let (wanted, met) = match target {
-        Target::None => (String::from("-"), None),
-        Target::AtMost(most) => (format!("<= {most:?}"), Some(figure <= most)),
-        Target::Ratio(most) => (format!("<= {most} x floor"), Some(ratio.is_some_and(|ratio| ratio <= most))),
+    let times = floor.filter(|floor| !floor.is_zero()).map(|floor| figure.div_duration_f64(floor));
+    let worth = floor.filter(|_| !figure.is_zero()).map(|floor| floor.div_duration_f64(figure));
+    let (ratio, target, met) = match target {
+        Target::None => (times, String::from("-"), None),
+        Target::AtMost(most) => (times, format!("<= {most:?}"), Some(figure <= most)),
+        Target::Ratio(most) => {
+            (times, format!("<= {most} x floor"), Some(times.is_some_and(|ratio| ratio <= most)))
+        }
+        Target::Worth(least) => {
+            (worth, format!(">= {least} of floor"), Some(worth.is_some_and(|ratio| ratio >= least)))
+        }
     };
-    let floor = floor.map_or_else(|| String::from("-"), |floor| format!("{floor:.3?}"));
-    let ratio = ratio.map_or_else(|| String::from("-"), |ratio| format!("{ratio:.2}"));
-    line(name, &format!("{figure:.3?}"), &floor, &ratio, &wanted, met);
+    add(Row {
+        name: name.to_owned(),
+        value: figure.as_secs_f64(),
+        unit: "s",
+        floor: floor.map(|floor| floor.as_secs_f64()),
+        ratio,
+        target,
+        met,
+    });
 }
 
 /// The same for bytes.
 pub(crate) fn told_bytes(name: &str, bytes: u64, most: Option<u64>) {
-    let mebibytes = |bytes: u64| format!("{}.{} MiB", bytes >> 20, ((bytes & 0xF_FFFF) * 10) >> 20);
-    let wanted = most.map_or_else(|| String::from("-"), |most| format!("<= {}", mebibytes(most)));
-    line(name, &mebibytes(bytes), "-", "-", &wanted, most.map(|most| bytes <= most));
+    add(Row {
+        name: name.to_owned(),
+        value: whole(bytes),
+        unit: "B",
+        floor: None,
+        ratio: None,
+        target: most.map_or_else(|| String::from("-"), |most| format!("<= {}", mebibytes(whole(most)))),
+        met: most.map(|most| bytes <= most),
+    });
 }
 
-fn line(name: &str, figure: &str, floor: &str, ratio: &str, target: &str, met: Option<bool>) {
-    let met = match met {
+impl Row {
+    /// The figure for people.
+    pub(crate) fn shown(&self, value: f64) -> String {
+        if self.unit == "B" { mebibytes(value) } else { format!("{:.3?}", Duration::from_secs_f64(value)) }
+    }
+}
+
+fn add(row: Row) {
+    let dash = || String::from("-");
+    let floor = row.floor.map_or_else(dash, |floor| row.shown(floor));
+    let ratio = row.ratio.map_or_else(dash, |ratio| format!("{ratio:.2}"));
+    let Row { name, target, .. } = &row;
+    let (figure, met) = (row.shown(row.value), verdict(row.met));
+    println!("{name:<64} | {figure:>11} | {floor:>10} | {ratio:>7} | {target:>16} | {met}");
+    ROWS.lock().unwrap_or_else(PoisonError::into_inner).push(row);
+}
+
+/// Whether a target is met, for people.
+pub(crate) const fn verdict(met: Option<bool>) -> &'static str {
+    match met {
         None => "-",
         Some(true) => "ok",
         Some(false) => "NOT MET",
-    };
-    println!("{name:<64} | {figure:>11} | {floor:>10} | {ratio:>7} | {target:>14} | {met}");
+    }
+}
+
+fn mebibytes(bytes: f64) -> String {
+    format!("{:.1} MiB", bytes / 1_048_576.0)
+}
+
+/// Exact up to 4 GiB and cut above, where nothing of ours is.
+fn whole(bytes: u64) -> f64 {
+    u32::try_from(bytes).map_or(f64::from(u32::MAX), f64::from)
 }
 
 /// The line above all others.
 pub(crate) fn heading() {
-    println!("{:<64} | {:>11} | {:>10} | {:>7} | {:>14} |", "name", "figure", "floor", "ratio", "target");
+    println!("{:<64} | {:>11} | {:>10} | {:>7} | {:>16} |", "name", "figure", "floor", "ratio", "target");
 }

@@ -35,11 +35,37 @@ pub(crate) struct Program {
     admin: SocketAddr,
 }
 
+/// Where a program runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum On {
+    Any,
+    /// One processor, before others that want it.
+    Processor(usize),
+}
+
+impl On {
+    /// The program of this name there.
+    pub(crate) fn command(self, name: &str) -> Result<Command, Failure> {
+        let program = beside_us()?.join(name);
+        let mut command = match self {
+            Self::Any => Command::new(program),
+            Self::Processor(number) => {
+                let mut command = Command::new("nice");
+                // Without the right to be nicer to itself it runs all the same.
+                command.args(["-n", "-10", "taskset", "-c", &number.to_string()]).arg(program);
+                command
+            }
+        };
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        Ok(command)
+    }
+}
+
 impl Program {
-    async fn start(name: &str, variables: &[(&str, String)]) -> Result<Self, Failure> {
+    async fn start(name: &str, on: On, variables: &[(&str, String)]) -> Result<Self, Failure> {
         let admin = free_address()?;
         let prefix = name.to_ascii_uppercase();
-        let mut command = Command::new(beside_us()?.join(name));
+        let mut command = on.command(name)?;
         let ours = [
             ("ADMIN__LISTEN", admin.to_string()),
             ("GRPC__INSECURE_LOOPBACK", String::from("true")),
@@ -48,7 +74,7 @@ impl Program {
         for (variable, value) in ours.iter().chain(variables) {
             command.env(format!("{prefix}_{variable}"), value);
         }
-        let child = command.stdin(Stdio::null()).kill_on_drop(true).spawn()?;
+        let child = command.spawn()?;
         let mut program = Self { child, admin };
         tokio::time::timeout(PATIENCE, program.ready()).await??;
         Ok(program)
@@ -77,14 +103,18 @@ impl Program {
         Ok(())
     }
 
-    /// Processor time of all its threads, to the hundredth of a second.
-    fn computed(&self) -> Result<Duration, Failure> {
-        let pid = self.child.id().ok_or("no such process")?;
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let fields = stat.rsplit_once(')').ok_or("no such field")?.1.split_whitespace();
-        // utime and stime of proc_pid_stat(5), behind pid, comm and eleven others.
-        let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-        Ok(Duration::from_millis(ticks * 10))
+    /// Processor time of all its threads.
+    pub(crate) fn computed(&self) -> Result<Duration, Failure> {
+        computed(self.pid()?)
+    }
+
+    pub(crate) fn pid(&self) -> Result<u32, Failure> {
+        Ok(self.child.id().ok_or("no such process")?)
+    }
+
+    /// What its admin port says.
+    pub(crate) async fn told(&self, path: &str) -> Result<String, Failure> {
+        get(self.admin, path).await
     }
 
     /// A line of `/proc/<pid>/status`, in bytes.
@@ -151,21 +181,36 @@ impl Issuer {
 
     /// A verifier as a process; its socket and snapshot are named after it.
     pub(crate) async fn verifier(&self, name: &str) -> Result<Program, Failure> {
+        self.verifier_on(name, On::Any, free_address()?).await
+    }
+
+    /// The same, where it is told to run and to listen.
+    pub(crate) async fn verifier_on(
+        &self,
+        name: &str,
+        on: On,
+        address: SocketAddr,
+    ) -> Result<Program, Failure> {
         let path = |end: &str| self.folder.path().join(format!("{name}.{end}")).display().to_string();
         let variables = [
-            ("GRPC__LISTEN", free_address()?.to_string()),
+            ("GRPC__LISTEN", address.to_string()),
             ("GRPC__UNIX_SOCKET", path("sock")),
             ("ISSUER__ENDPOINTS", format!("http://{}", self.address)),
             ("ISSUER__LOG_KEYS", self.log_key().display().to_string()),
             ("FOLLOWER__ID", name.to_owned()),
             ("SNAPSHOT__PATH", path("snapshot")),
         ];
-        Program::start("verifier", &variables).await
+        Program::start("verifier", on, &variables).await
+    }
+
+    /// Where that verifier's socket is.
+    pub(crate) fn socket_path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.sock"))
     }
 
     /// A connection to that verifier's socket.
     pub(crate) async fn socket(&self, name: &str) -> Result<Channel, Failure> {
-        let path = self.folder.path().join(format!("{name}.sock"));
+        let path = self.socket_path(name);
         let connect = tower::service_fn(move |_: Uri| {
             let path = path.clone();
             async move { UnixStream::connect(path).await.map(TokioIo::new) }
@@ -248,16 +293,28 @@ async fn issuer(folder: &Path, address: SocketAddr) -> Result<Program, Failure> 
         ("KEYS__DIRECTORY", path("keys")),
         ("AUDIT__PATH", path("audit.jsonl")),
     ];
-    Program::start("issuer", &variables).await
+    Program::start("issuer", On::Any, &variables).await
 }
 
 /// The folder that this program was built into: the others are there too.
-fn beside_us() -> Result<PathBuf, Failure> {
+pub(crate) fn beside_us() -> Result<PathBuf, Failure> {
     Ok(std::env::current_exe()?.parent().ok_or("no folder")?.to_owned())
 }
 
-fn free_address() -> Result<SocketAddr, Failure> {
+pub(crate) fn free_address() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// Processor time of all threads of a process.
+pub(crate) fn computed(pid: u32) -> Result<Duration, Failure> {
+    let mut nanoseconds = 0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end while we look.
+        let Ok(line) = std::fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        let first = line.split_whitespace().next().ok_or("no such field")?;
+        nanoseconds += first.parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 /// A program that is not ready by then never will be.

@@ -10,6 +10,10 @@ use verifier::{
     wiring,
 };
 
+/// Answers are made by the hundred thousand a second.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,

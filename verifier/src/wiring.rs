@@ -12,6 +12,7 @@ use common::{
         server::{Bound, ServeError, Server},
         service_settings::ServiceSettings,
         shutdown::Shutdown,
+        threads::Threads,
         tls::{ClientTls, TlsError},
     },
 };
@@ -32,7 +33,7 @@ use crate::{
     },
     domain::{alarm::Alarm, cache::VerifiedTokens, session::Expected, view::View},
     settings::Settings,
-    transport::{grpc::VerifierService, health, methods::METHODS, metrics},
+    transport::{direct::DirectLayer, grpc::VerifierService, health, methods::METHODS, metrics},
 };
 
 /// What the cache of verified tokens may take: some 50,000 of them.
@@ -171,7 +172,7 @@ pub struct Embedded {
 
 /// A verifier that follows, and whose callers wait in line.
 pub struct Running {
-    bound: Bound,
+    bound: Bound<DirectLayer>,
     shutdown: Shutdown,
     /// Begins when the last caller was answered.
     answered: Shutdown,
@@ -182,7 +183,7 @@ pub struct Running {
 
 impl Running {
     /// The listeners.
-    pub const fn bound(&self) -> &Bound {
+    pub const fn bound(&self) -> &Bound<DirectLayer> {
         &self.bound
     }
 
@@ -258,7 +259,7 @@ pub fn server(
     follower_id: String,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
-) -> Server {
+) -> Server<DirectLayer> {
     let counts = Arc::new(RpcCounts::new(&METHODS));
     let admin = Admin::new(
         {
@@ -276,6 +277,8 @@ pub fn server(
     let grpc = VerifierService::server(Arc::clone(verifier), Arc::clone(alarms), follower_id);
     Server {
         grpc: Routes::new(grpc),
+        layer: DirectLayer(Arc::clone(verifier)),
+        threads: Threads::per_processor(),
         methods: &METHODS,
         settings: service,
         health: health::board(),
@@ -293,7 +296,7 @@ fn drawn<const N: usize>() -> Result<[u8; N], RunError> {
     Ok(bytes)
 }
 
-fn announce(bound: &Bound) {
+fn announce(bound: &Bound<DirectLayer>) {
     let told =
         |address: io::Result<std::net::SocketAddr>| address.map(|it| it.to_string()).unwrap_or_default();
     let unix = bound.unix_socket().map(|path| path.display().to_string()).unwrap_or_default();

@@ -95,14 +95,17 @@ impl Scope {
 
     /// The one byte form: the mask, then each given field; a project behind its length.
     pub fn canonical(&self) -> Vec<u8> {
+        let mut out = Vec::new();
         project_fields(
+            &mut out,
             self.mask(),
             self.token_type,
             self.project.as_ref(),
             self.organisation,
             self.source_project.as_ref(),
             self.source_organisation,
-        )
+        );
+        out
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, RuleError> {
@@ -172,45 +175,49 @@ impl Rule {
 }
 
 /// The canonical form of the scope made of the token's own fields that `mask` names; `None` if it lacks one of them.
-pub fn projected(subject: &Subject<'_>, mask: u8) -> Option<Vec<u8>> {
+/// Written over what `out` held, so that a look-up of many allocates once.
+pub fn projected<'a>(subject: &Subject<'_>, mask: u8, out: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     if mask & (SOURCE_PROJECT | SOURCE_ORGANISATION) != 0 && subject.source.is_none() {
         return None;
     }
-    Some(project_fields(
+    out.clear();
+    project_fields(
+        out,
         mask,
         Some(subject.token_type),
         Some(subject.project),
         Some(subject.organisation),
         subject.source.map(|s| s.0),
         subject.source.map(|s| s.1),
-    ))
+    );
+    Some(out)
 }
 
 fn project_fields(
+    out: &mut Vec<u8>,
     mask: u8,
     token_type: Option<TokenType>,
     project: Option<&ProjectId>,
     organisation: Option<OrganisationId>,
     source_project: Option<&ProjectId>,
     source_organisation: Option<OrganisationId>,
-) -> Vec<u8> {
-    let mut out = vec![mask];
+) {
+    out.push(mask);
     if let Some(kind) = token_type.filter(|_| mask & TYPE != 0) {
         out.push(kind.code());
     }
     if let Some(project) = project.filter(|_| mask & PROJECT != 0) {
-        write_project(&mut out, project);
+        write_project(out, project);
     }
     if let Some(organisation) = organisation.filter(|_| mask & ORGANISATION != 0) {
         out.extend_from_slice(organisation.as_bytes());
     }
     if let Some(project) = source_project.filter(|_| mask & SOURCE_PROJECT != 0) {
-        write_project(&mut out, project);
+        write_project(out, project);
     }
     if let Some(organisation) = source_organisation.filter(|_| mask & SOURCE_ORGANISATION != 0) {
         out.extend_from_slice(organisation.as_bytes());
     }
-    out
 }
 
 pub(super) fn write_project(out: &mut Vec<u8>, project: &ProjectId) {

@@ -10,10 +10,13 @@ use super::{
     entry::{Body, Entry},
     rule::{MASKS, Rule, Scope, Subject, projected},
 };
-use crate::{key_id::KeyId, token_id::TokenId};
+use crate::{key_id::KeyId, project_id::ProjectId, token_id::TokenId};
 
 /// Shards of the token map: one per value of an id's first byte, which is random. As many of the scopes.
 const SHARDS: usize = 256;
+
+/// No canonical scope is longer: a mask, a type, two projects and two organisations.
+const LONGEST_SCOPE: usize = 2 + 2 * (1 + ProjectId::MAX_LEN + 16);
 
 type Shard = HashMap<[u8; 16], u32, RandomState>;
 
@@ -27,6 +30,8 @@ pub struct Set {
     tokens: Arc<[Arc<Shard>]>,
     keys: Arc<HashMap<KeyId, u64, RandomState>>,
     scopes: Arc<[Arc<Scopes>]>,
+    /// Bit n: some scope has mask n. The others need not be looked up.
+    masks: u32,
     /// Which shard a scope is in.
     spread: RandomState,
 }
@@ -39,6 +44,7 @@ impl Set {
             tokens: (0..SHARDS).map(|_| Arc::default()).collect(),
             keys: Arc::default(),
             scopes: (0..SHARDS).map(|_| Arc::default()).collect(),
+            masks: 0,
             spread: RandomState::default(),
         }
     }
@@ -77,6 +83,7 @@ impl Set {
                 if let Some(shard) = Arc::make_mut(&mut self.scopes).get_mut(shard) {
                     let held = Arc::make_mut(shard).entry(key).or_insert((*cut, sequence));
                     *held = (held.0.max(*cut), held.1.max(sequence));
+                    self.masks |= bit(scope.mask());
                 }
             }
             Rule::Scope(_) => return Err(SetError::UnusedMask),
@@ -85,7 +92,7 @@ impl Set {
     }
 
     /// The cursor of a rule that hits the token, or `None`. Always the same number of look-ups at most: one for the id,
-    /// one for the key, one for each of [`MASKS`].
+    /// one for the key, one for each of [`MASKS`] that is in use.
     pub fn standing(&self, subject: &Subject<'_>) -> Option<Cursor> {
         let token = self.tokens.get(shard_of(&subject.id)).and_then(|shard| shard.get(subject.id.as_bytes()));
         if let Some(sequence) = token {
@@ -94,8 +101,9 @@ impl Set {
         if let Some(sequence) = self.keys.get(&subject.key) {
             return Some(Cursor::new(self.epoch, *sequence));
         }
-        MASKS.into_iter().filter_map(|mask| projected(subject, mask)).find_map(|key| {
-            let (cut, sequence) = self.scope(&key)?;
+        let mut key = Vec::with_capacity(if self.masks == 0 { 0 } else { LONGEST_SCOPE });
+        MASKS.into_iter().filter(|mask| self.masks & bit(*mask) != 0).find_map(|mask| {
+            let (cut, sequence) = self.scope(projected(subject, mask, &mut key)?)?;
             (subject.recorded < cut).then_some(Cursor::new(self.epoch, sequence))
         })
     }
@@ -135,6 +143,8 @@ impl Set {
             tokens: self.tokens.iter().map(shard).collect(),
             keys: Arc::new(self.keys.iter().filter(|(_, s)| **s > base).map(|(k, s)| (*k, *s)).collect()),
             scopes: self.scopes.iter().map(scopes).collect(),
+            // A mask that no scope has any more costs a look-up and decides nothing.
+            masks: self.masks,
             spread: self.spread.clone(),
         }
     }
@@ -169,6 +179,11 @@ impl Set {
     }
 }
 
+/// Masks have five bits, so there are 32.
+const fn bit(mask: u8) -> u32 {
+    1 << (mask & 31)
+}
+
 fn shard_of(id: &TokenId) -> usize {
     usize::from(id.as_bytes()[0])
 }
@@ -190,8 +205,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        organisation_id::OrganisationId, project_id::ProjectId, revocation::entry::Reason,
-        timestamp::Timestamp, token::kind::TokenType,
+        organisation_id::OrganisationId, revocation::entry::Reason, timestamp::Timestamp,
+        token::kind::TokenType,
     };
 
     fn entry(sequence: u64, rule: Rule) -> Entry {

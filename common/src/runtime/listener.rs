@@ -6,29 +6,23 @@ use std::{
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Sleep, sleep},
+    net::{TcpListener, UnixListener, UnixStream},
 };
 use tokio_stream::Stream;
-use tonic::transport::server::Connected;
 
 use super::{
+    arrivals::{Arrivals, Pause, Place, Portable as _},
     caller::Caller,
     tls::{Admission, TlsError},
 };
 
 /// Owner and group may connect, others not.
 const SOCKET_MODE: u32 = 0o660;
-/// Between two tries when the process is out of something, such as file descriptors.
-const BREATH: Duration = Duration::from_millis(100);
 
 /// Why a listener could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -75,53 +69,39 @@ pub(super) async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindErr
     TcpListener::bind(address).await.map_err(|source| BindError::Tcp { address, source })
 }
 
-/// TCP connections whose callers are all alike. Above the most it keeps, it closes each new one at once: they must
-/// not use up the file descriptors of the process.
-pub(super) struct TcpConnections {
-    listener: TcpListener,
+/// Connections whose callers are all alike.
+pub(super) struct Connections<A> {
+    arrivals: A,
     caller: Caller,
-    places: Arc<Semaphore>,
-    pause: Pause,
 }
 
-impl TcpConnections {
-    pub(super) fn new(listener: TcpListener, caller: Caller, most: usize) -> Self {
-        Self { listener, caller, places: Arc::new(Semaphore::new(most)), pause: Pause::default() }
+impl<A> Connections<A> {
+    pub(super) const fn new(arrivals: A, caller: Caller) -> Self {
+        Self { arrivals, caller }
     }
 }
 
-impl Stream for TcpConnections {
-    type Item = io::Result<Connection<TcpStream>>;
+impl<A: Arrivals> Stream for Connections<A> {
+    type Item = io::Result<Connection<A::Stream>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { listener, caller, places, pause } = &mut *self;
-        loop {
-            let (stream, _) = ready!(pause.poll_accept(cx, |cx| listener.poll_accept(cx)));
-            let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-                tracing::debug!("too many connections: one is closed");
-                continue;
-            };
-            // Answers are small: waiting for more would only delay them. It fails on a connection that is gone.
-            let prepared = stream.set_nodelay(true);
-            return Poll::Ready(Some(prepared.map(|()| Connection {
-                stream,
-                caller: caller.clone(),
-                admission: None,
-                _place: Some(place),
-            })));
-        }
+        let Some((stream, place)) = ready!(self.arrivals.poll_arrival(cx)) else { return Poll::Ready(None) };
+        let caller = self.caller.clone();
+        let prepared = stream.prepare();
+        Poll::Ready(Some(prepared.map(|()| Connection { stream, caller, admission: None, _place: place })))
     }
 }
 
-/// Connections of a Unix socket. Dropping it removes the file, if it is still the same file.
-pub(super) struct UnixConnections {
+/// Connections of a Unix socket. Dropping it removes the file, if it is still the same file. Who may open the socket is
+/// trusted not to flood it.
+pub(super) struct UnixArrivals {
     listener: UnixListener,
     path: PathBuf,
     inode: (u64, u64),
     pause: Pause,
 }
 
-impl UnixConnections {
+impl UnixArrivals {
     /// Makes the socket, mode 0660 from the first moment it can be found. Replaces what a dead process left.
     ///
     /// # Errors
@@ -161,7 +141,7 @@ impl UnixConnections {
     }
 }
 
-impl Drop for UnixConnections {
+impl Drop for UnixArrivals {
     fn drop(&mut self) {
         // A successor may have put its own socket there.
         if inode(&self.path).is_ok_and(|found| found == self.inode)
@@ -172,41 +152,13 @@ impl Drop for UnixConnections {
     }
 }
 
-impl Stream for UnixConnections {
-    type Item = io::Result<Connection<UnixStream>>;
+impl Arrivals for UnixArrivals {
+    type Stream = UnixStream;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { listener, pause, .. } = &mut *self;
+    fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Option<(UnixStream, Place)>> {
+        let Self { listener, pause, .. } = self;
         let (stream, _) = ready!(pause.poll_accept(cx, |cx| listener.poll_accept(cx)));
-        let caller = Caller::UnixSocket;
-        Poll::Ready(Some(Ok(Connection { stream, caller, admission: None, _place: None })))
-    }
-}
-
-/// Accepts again after a failure, but not at once: an error that lasts must not spin.
-#[derive(Default)]
-pub(super) struct Pause(Option<Pin<Box<Sleep>>>);
-
-impl Pause {
-    pub(super) fn poll_accept<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<T> {
-        loop {
-            if let Some(sleep) = &mut self.0 {
-                ready!(sleep.as_mut().poll(cx));
-                self.0 = None;
-            }
-            match ready!(accept(cx)) {
-                Ok(accepted) => return Poll::Ready(accepted),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    self.0 = Some(Box::pin(sleep(BREATH)));
-                }
-            }
-        }
+        Poll::Ready(Some((stream, Place::default())))
     }
 }
 
@@ -221,25 +173,16 @@ pub(super) struct Connection<S> {
     caller: Caller,
     /// What let the caller in, and must not have been withdrawn since.
     admission: Option<Admission>,
-    /// Who may open the Unix socket is trusted not to flood it.
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Place,
 }
 
 impl<S> Connection<S> {
-    pub(super) fn admitted(
-        stream: S,
-        caller: Caller,
-        admission: Admission,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
-        Self { stream, caller, admission: Some(admission), _place: Some(place) }
+    pub(super) fn admitted(stream: S, caller: Caller, admission: Admission, place: Place) -> Self {
+        Self { stream, caller, admission: Some(admission), _place: place }
     }
-}
 
-impl<S> Connected for Connection<S> {
-    type ConnectInfo = Caller;
-
-    fn connect_info(&self) -> Caller {
+    /// Whose it is.
+    pub(super) fn caller(&self) -> Caller {
         self.caller.clone()
     }
 }

@@ -166,12 +166,13 @@ pub(super) struct Guarded<S> {
     gate: MethodsLayer,
 }
 
-impl<S, B> Service<Request<B>> for Guarded<S>
+impl<S, B, R> Service<Request<B>> for Guarded<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<B>, Response = Response<R>>,
     S::Future: Unpin,
+    R: From<Body>,
 {
-    type Response = Response<Body>;
+    type Response = Response<R>;
     type Error = S::Error;
     type Future = Refusable<S::Future>;
 
@@ -200,16 +201,19 @@ impl<F> Refusable<F> {
     }
 }
 
-impl<F, E> Future for Refusable<F>
+impl<F, R, E> Future for Refusable<F>
 where
-    F: Future<Output = Result<Response<Body>, E>> + Unpin,
+    F: Future<Output = Result<Response<R>, E>> + Unpin,
+    R: From<Body>,
 {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match &mut *self {
             Self::Passed(answer) => Pin::new(answer).poll(cx),
-            Self::Refused(refusal) => refusal.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(*answer))),
+            Self::Refused(refusal) => {
+                refusal.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer.map(R::from))))
+            }
         }
     }
 }

@@ -2,7 +2,11 @@
 //! and no store.
 
 pub mod admin;
+mod arrivals;
 pub mod caller;
+mod calls;
+mod connections;
+pub mod deadline;
 pub mod health;
 pub mod listener;
 pub mod methods;
@@ -17,4 +21,5 @@ pub mod settings_file;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;
+pub mod threads;
 pub mod tls;

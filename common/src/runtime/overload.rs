@@ -42,12 +42,13 @@ pub(super) struct Limited<S> {
     free: Arc<Semaphore>,
 }
 
-impl<S, B> Service<Request<B>> for Limited<S>
+impl<S, B, R> Service<Request<B>> for Limited<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<B>, Response = Response<R>>,
     S::Future: Unpin,
+    R: From<Body>,
 {
-    type Response = Response<Body>;
+    type Response = Response<R>;
     type Error = S::Error;
     type Future = Refusable<Counted<S::Future>>;
 

@@ -1,16 +1,24 @@
 //! Binds all listeners of a program and serves until the end. Which services there are is the program's matter.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, path::Path, sync::Arc};
 
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use hyper::body::Incoming;
+use prost::bytes::Bytes;
 use tokio::net::TcpListener;
-use tonic::{service::Routes, transport};
-use tower::ServiceBuilder;
+use tonic::{Status, body::Body, service::Routes};
+use tower::{Layer, Service, ServiceBuilder, layer::util::Identity};
 
 use super::{
     admin::Admin,
+    arrivals::TcpArrivals,
     caller::Caller,
+    calls::{Admitting, Calls, Tls},
+    connections,
+    deadline::Deadline,
     health::Health,
-    listener::{BindError, TcpConnections, UnixConnections, bind_tcp},
+    listener::{BindError, Connections, UnixArrivals, bind_tcp},
     methods::{Methods, MethodsLayer},
     overload::OverloadLayer,
     panic_guard::PanicGuardLayer,
@@ -18,7 +26,8 @@ use super::{
     rpc_log::{RpcCounts, RpcLogLayer},
     service_settings::ServiceSettings,
     shutdown::Shutdown,
-    tls::{HandshakeCounts, Purpose, ServerTls, TlsConnections},
+    threads::Threads,
+    tls::{HandshakeCounts, Purpose, ServerTls},
 };
 use crate::{clock::Clock, proto::DESCRIPTORS};
 
@@ -32,19 +41,17 @@ const MAX_CONNECTIONS: usize = 8_192;
 const MAX_ADMIN: usize = 256;
 /// The most connections for health alone: that port may be open to a whole network.
 const MAX_PROBES: usize = 64;
-const MAX_STREAMS: u32 = 1_024;
-const MAX_HEADERS: u32 = 16 * 1024;
-/// Streams that the peer reset before we answered (CVE-2023-44487).
-const MAX_PENDING_RESETS: usize = 20;
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// More than any question about our own descriptors.
 const MAX_REFLECTION: usize = 4 * 1024;
 
 /// What a program serves. Health and reflection are added.
-pub struct Server {
+pub struct Server<L = Identity> {
     /// The program's services.
     pub grpc: Routes,
+    /// Around all services, and inside of everything that is the same for all programs.
+    pub layer: L,
+    /// Which threads serve calls.
+    pub threads: Threads,
     /// Who may call what.
     pub methods: &'static Methods,
     /// Where to listen.
@@ -61,13 +68,13 @@ pub struct Server {
     pub clock: Arc<dyn Clock>,
 }
 
-impl Server {
+impl<L> Server<L> {
     /// Binds every listener, so that all addresses are known and none fails later.
     ///
     /// # Errors
     ///
     /// One of them cannot be had.
-    pub async fn bind(mut self) -> Result<Bound, BindError> {
+    pub async fn bind(mut self) -> Result<Bound<L>, BindError> {
         let tls = self.tls()?;
         let Self { settings, .. } = &self;
         let grpc = bind_tcp(settings.grpc_listen).await?;
@@ -77,7 +84,7 @@ impl Server {
             None => None,
         };
         let unix = match &settings.unix_socket {
-            Some(path) => Some(UnixConnections::bind(path).await?),
+            Some(path) => Some(UnixArrivals::bind(path).await?),
             None => None,
         };
         Ok(Bound { server: self, tls, grpc, unix, admin, health })
@@ -100,17 +107,12 @@ impl Server {
     }
 }
 
-struct Tls {
-    files: Arc<ServerTls>,
-    handshakes: Arc<HandshakeCounts>,
-}
-
 /// A server whose callers already wait in line.
-pub struct Bound {
-    server: Server,
+pub struct Bound<L = Identity> {
+    server: Server<L>,
     tls: Option<Tls>,
     grpc: TcpListener,
-    unix: Option<UnixConnections>,
+    unix: Option<UnixArrivals>,
     admin: TcpListener,
     health: Option<TcpListener>,
 }
@@ -118,9 +120,9 @@ pub struct Bound {
 /// Why serving ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// gRPC.
+    /// A thread that serves calls.
     #[error("gRPC: {0}")]
-    Grpc(#[from] transport::Error),
+    Calls(#[source] io::Error),
     /// The admin port, or the address of a listener.
     #[error("admin port: {0}")]
     Admin(#[from] io::Error),
@@ -129,7 +131,7 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-impl Bound {
+impl<L> Bound<L> {
     /// Where gRPC is served.
     ///
     /// # Errors
@@ -164,7 +166,7 @@ impl Bound {
 
     /// The Unix socket, if there is one.
     pub fn unix_socket(&self) -> Option<&Path> {
-        self.unix.as_ref().map(UnixConnections::path)
+        self.unix.as_ref().map(UnixArrivals::path)
     }
 
     /// Serves until the drain is over: from its beginning no connection is accepted, and calls in flight may finish
@@ -172,48 +174,51 @@ impl Bound {
     ///
     /// # Errors
     ///
-    /// A listener gave up.
-    pub async fn serve(self) -> Result<(), ServeError> {
+    /// A listener or a thread gave up.
+    pub async fn serve<R>(self) -> Result<(), ServeError>
+    where
+        L: Layer<Deadline<Routes>>,
+        L::Service: Service<Request<Incoming>, Response = Response<R>, Error = Infallible, Future: Send + Unpin>
+            + Clone
+            + Send
+            + 'static,
+        R: HttpBody<Data = Bytes, Error = Status> + From<Body> + Send + Unpin + 'static,
+    {
         let Self { server, tls, grpc, unix, admin, health: health_listener } = self;
-        let Server { grpc: routes, methods, settings, health, admin: told, shutdown, counts, clock } = server;
+        let Server {
+            grpc: routes,
+            layer,
+            threads,
+            methods,
+            settings,
+            health,
+            admin: told,
+            shutdown,
+            counts,
+            clock,
+        } = server;
         let routes = with_reflection(routes.add_service(health.service()))?.prepare();
         let limits = Arc::new(RateLimits::new(methods, &settings.callers));
-        let layers = ServiceBuilder::new()
+        let service = ServiceBuilder::new()
             .layer(RpcLogLayer { counts, clock: Arc::clone(&clock) })
             .layer(PanicGuardLayer)
             .layer(MethodsLayer { methods, limits, clock })
             .layer(OverloadLayer::new(MAX_CALLS))
-            .into_inner();
-        let builder = http2().layer(layers);
-        let caller = if settings.insecure_loopback { Caller::Loopback } else { Caller::Nobody };
+            .service(layer.layer(Deadline(routes)));
         let over = Shutdown::manual();
 
+        let admission = match &tls {
+            Some(tls) => Admitting::Tls(tls.clone(), grpc.local_addr()?, settings.callers.clone()),
+            None if settings.insecure_loopback => Admitting::Plaintext(Caller::Loopback),
+            None => Admitting::Plaintext(Caller::Nobody),
+        };
+        let calls = Calls { service, admission, shutdown: shutdown.clone() };
         let tls = tls.as_ref();
-        let tcp = {
-            let (builder, routes) = (builder.clone(), routes.clone());
-            async {
-                let begun = shutdown.begun();
-                if let Some(tls) = tls {
-                    let callers = Purpose::Grpc(settings.callers.clone());
-                    let incoming = tls.connections(grpc, callers, MAX_CONNECTIONS)?;
-                    builder.serve_with_incoming_shutdown(routes, incoming, begun).await?;
-                } else {
-                    let incoming = TcpConnections::new(grpc, caller, MAX_CONNECTIONS);
-                    builder.serve_with_incoming_shutdown(routes, incoming, begun).await?;
-                }
-                Ok::<_, ServeError>(())
-            }
-        };
-        let unix = async {
-            match unix {
-                Some(unix) => {
-                    Ok(builder.serve_with_incoming_shutdown(routes, unix, shutdown.begun()).await?)
-                }
-                None => Ok(()),
-            }
-        };
         let calls = async {
-            tokio::try_join!(tcp, unix)?;
+            calls
+                .serve(threads, TcpArrivals::new(grpc, MAX_CONNECTIONS), unix)
+                .await
+                .map_err(ServeError::Calls)?;
             over.begin();
             Ok::<_, ServeError>(())
         };
@@ -224,9 +229,9 @@ impl Bound {
         };
         let probes = async {
             if let Some(listener) = health_listener {
-                let connections = TcpConnections::new(listener, Caller::Nobody, MAX_PROBES);
-                let alone = Routes::new(health.service());
-                http2().serve_with_incoming_shutdown(alone, connections, over.begun()).await?;
+                let arrivals = TcpArrivals::new(listener, MAX_PROBES);
+                let alone = Routes::new(health.service()).prepare();
+                connections::serve(Connections::new(arrivals, Caller::Nobody), alone, over.clone()).await;
             }
             Ok(())
         };
@@ -236,7 +241,9 @@ impl Bound {
             let routes = told.into_router(shutdown.clone());
             match tls {
                 Some(tls) => {
-                    let incoming = tls.connections(admin, Purpose::Admin, MAX_ADMIN)?;
+                    let address = admin.local_addr()?;
+                    let arrivals = TcpArrivals::new(admin, MAX_ADMIN);
+                    let incoming = tls.connections(arrivals, address, Purpose::Admin);
                     axum::serve(incoming, routes).with_graceful_shutdown(stop).await?;
                 }
                 None => axum::serve(admin, routes).with_graceful_shutdown(stop).await?,
@@ -258,27 +265,6 @@ impl Bound {
             }
         }
     }
-}
-
-impl Tls {
-    fn connections(
-        &self,
-        listener: TcpListener,
-        purpose: Purpose,
-        most: usize,
-    ) -> io::Result<TlsConnections> {
-        let (files, counts) = (Arc::clone(&self.files), Arc::clone(&self.handshakes));
-        TlsConnections::new(listener, files, purpose, counts, most)
-    }
-}
-
-fn http2() -> transport::Server {
-    transport::Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(MAX_STREAMS)
-        .http2_max_header_list_size(MAX_HEADERS)
-        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
 }
 
 fn with_reflection(routes: Routes) -> Result<Routes, ServeError> {

@@ -4,6 +4,7 @@
 use std::{
     io::{Read, Write},
     net::SocketAddr,
+    num::NonZeroUsize,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -29,6 +30,7 @@ use common::{
         service_settings::{Defaults, ServiceSettings},
         settings_file::SettingsFile,
         shutdown::Shutdown,
+        threads::Threads,
     },
 };
 use hyper_util::rt::TokioIo;
@@ -38,6 +40,7 @@ use tonic::{
     service::Routes,
     transport::{Channel, Endpoint, Uri},
 };
+use tower::layer::util::Identity;
 
 /// The only method in the table.
 pub(crate) const PATH: &str = "/ipms.token.v1.VerifierService/VerifyToken";
@@ -148,6 +151,8 @@ impl Rig {
         let extra = axum::Router::new().route("/extra", axum::routing::get(|| async { "more" }));
         let server = Server {
             grpc: Routes::new(service.max_decoding_message_size(MAX_MESSAGE)),
+            layer: Identity::new(),
+            threads: Threads::Own(NonZeroUsize::new(2).unwrap()),
             methods: &TABLE,
             settings: self.settings.clone(),
             health: self.health.clone(),

@@ -15,6 +15,7 @@ use common::{
         service_settings::{Defaults, ServiceSettings},
         settings_file::SettingsFile,
         shutdown::Shutdown,
+        threads::Threads,
         tls::{ClientTls, ServerTls, TlsFiles},
     },
 };
@@ -88,6 +89,8 @@ impl World {
         let shutdown = Shutdown::manual();
         let server = Server {
             grpc: Routes::default(),
+            layer: tower::layer::util::Identity::new(),
+            threads: Threads::per_processor(),
             methods: &TABLE,
             settings,
             health: Health::new(&[]),

@@ -1,6 +1,10 @@
 //! Verifying a token: the one sequence of checks. Reads the clock once; never asks another machine, a disk or a lock.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use common::{
     clock::{Clock, Now},
@@ -73,6 +77,15 @@ pub struct Accepted {
     /// The least of expiry, retention end and the end of the lease, cut down to the second: until then (exclusive) the
     /// answer may be reused.
     pub usable_until: Timestamp,
+    /// What of the answer is the same at every call.
+    known: Arc<Verified>,
+}
+
+impl Accepted {
+    /// What `make` makes of the token: made once, and kept beside it for as long as it is in the cache.
+    pub fn rendered(&self, make: impl FnOnce(&Live) -> Box<[u8]>) -> &[u8] {
+        self.known.rendered.get_or_init(|| make(&self.token))
+    }
 }
 
 /// Nobody can tell here and now: to be treated as not accepted (rule 15).
@@ -149,14 +162,17 @@ impl Verifier {
         let trust = view.trust.as_deref().ok_or(Stale::NothingHeard)?.statement();
 
         // 2. Form, key and signature: once per token, and looked up from then on.
-        let authentic = self.authenticate(question.token, trust);
+        let known = self.authenticate(question.token, trust);
 
         // 3. What the token says, at the later of the own clock and the log's.
         let presented =
             Presented { accepted_types: &question.accepted_types, holder: question.holder.as_ref() };
         let judged_at = view.judged_at(now.wall);
-        let current = authentic
-            .and_then(|token| token.check_claims(&self.policy, &trust.limits, &presented, judged_at))
+        let (known, current) = known
+            .and_then(|known| {
+                let token = known.token.clone();
+                Ok((known, token.check_claims(&self.policy, &trust.limits, &presented, judged_at)?))
+            })
             .map_err(|refusal| self.unless_outdated(refusal, question, view, now))?;
 
         // 4. What the log says. A rule that is held hits, whatever else may have been appended.
@@ -178,12 +194,12 @@ impl Verifier {
         let lease_end = now.wall.plus(left);
         let retention_end = claims.configuration.method.retention_end().unwrap_or(Timestamp::MAX);
         let usable_until = claims.expires_at.min(retention_end).min(lease_end);
-        Ok(Verdict::Accepted(Accepted { token: live, usable_until }))
+        Ok(Verdict::Accepted(Accepted { token: live, usable_until, known }))
     }
 
     /// Steps (1) to (3) of [`common::verification`]. A cached token counts only while its key is trusted, for the same
     /// algorithm; otherwise it is judged as if it were new.
-    fn authenticate(&self, token: &str, trust: &Trust) -> Result<Authentic, Refusal> {
+    fn authenticate(&self, token: &str, trust: &Trust) -> Result<Arc<Verified>, Refusal> {
         if token.len() > MAX_LEN {
             return Err(Refusal::Malformed);
         }
@@ -191,14 +207,19 @@ impl Verifier {
         if let Some(known) = self.cache.get(&digest)
             && trust.key(known.token.key_id()).is_some_and(|key| key.algorithm() == known.algorithm)
         {
-            return Ok(known.token.clone());
+            return Ok(known);
         }
         let unverified = Unverified::parse(token)?;
         let key = trust.key(unverified.unverified_key_id()).ok_or(Refusal::UnknownKey)?;
         let authentic = unverified.check_signature(Some(key))?;
-        let known = Verified { token: authentic.clone(), algorithm: key.algorithm(), length: token.len() };
-        self.cache.put(digest, Arc::new(known));
-        Ok(authentic)
+        let known = Arc::new(Verified {
+            token: authentic,
+            algorithm: key.algorithm(),
+            length: token.len(),
+            rendered: OnceLock::new(),
+        });
+        self.cache.put(digest, Arc::clone(&known));
+        Ok(known)
     }
 
     /// A refusal that rests on what the issuer announced counts only if nothing else can have been announced since. Of
@@ -245,6 +266,8 @@ pub struct Verified {
     token: Authentic,
     algorithm: Algorithm,
     length: usize,
+    /// What answers say of it at every call; the transport's to make and to read.
+    rendered: OnceLock<Box<[u8]>>,
 }
 
 impl Weigh for Verified {

@@ -8,7 +8,10 @@ use common::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{convert, status};
+use super::{
+    convert::{self, Asked},
+    status,
+};
 use crate::application::{
     alarms::Alarms,
     verify::{Judged, Verifier},
@@ -40,7 +43,7 @@ impl verifier_service_server::VerifierService for VerifierService {
         &self,
         request: Request<pb::VerifyTokenRequest>,
     ) -> Result<Response<pb::VerifyTokenResponse>, Status> {
-        let question = convert::question(request.get_ref()).map_err(|bad| invalid_argument(&bad))?;
+        let question = convert::question(request.get_ref().into()).map_err(|bad| invalid_argument(&bad))?;
         let Judged { answer, view } = self.verifier.verify(&question);
         Ok(Response::new(convert::verdict(&answer.map_err(status::undecided)?, view)))
     }
@@ -49,7 +52,8 @@ impl verifier_service_server::VerifierService for VerifierService {
         &self,
         request: Request<pb::VerifyTokensRequest>,
     ) -> Result<Response<pb::VerifyTokensResponse>, Status> {
-        let questions = convert::questions(request.get_ref()).map_err(|bad| invalid_argument(&bad))?;
+        let questions = convert::questions(request.get_ref().requests.iter().map(Asked::from))
+            .map_err(|bad| invalid_argument(&bad))?;
         let Judged { answer, view } = self.verifier.verify_all(&questions);
         Ok(Response::new(convert::verdicts(&answer, view)))
     }

@@ -1,6 +1,8 @@
 //! The verifier's gRPC, probes and metrics. Decides nothing: parses, asks, renders.
 
+mod answer;
 mod convert;
+pub mod direct;
 pub mod grpc;
 pub mod health;
 #[cfg(feature = "guard")]
@@ -8,3 +10,4 @@ mod judge;
 pub mod methods;
 pub mod metrics;
 mod status;
+mod wire;

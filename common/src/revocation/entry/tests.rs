@@ -59,7 +59,7 @@ fn a_rule_hits_every_token_recorded_before_it_and_none_recorded_after() {
         recorded: Cursor::new(1, sequence),
     };
     let scope = Scope { project: Some(project.clone()), ..Scope::default() };
-    assert_eq!(projected(&at(1), scope.mask()), Some(scope.canonical()));
+    assert_eq!(projected(&at(1), scope.mask(), &mut vec![7]), Some(&*scope.canonical()));
     let cut = Cursor::new(1, 4);
     assert!(Rule::Scope(scope.clone()).hits(&at(3), cut));
     assert!(!Rule::Scope(scope).hits(&at(4), cut));

@@ -1,8 +1,10 @@
 //! Claims about Unix sockets and the cap on TCP connections.
 
+use tokio::net::TcpStream;
 use tokio_stream::StreamExt;
 
 use super::*;
+use crate::runtime::arrivals::TcpArrivals;
 
 #[tokio::test]
 async fn a_stale_socket_is_replaced_with_mode_0660_and_removed_at_the_end() {
@@ -11,7 +13,7 @@ async fn a_stale_socket_is_replaced_with_mode_0660_and_removed_at_the_end() {
     // The standard listener leaves its file behind, as a dead process does.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists());
-    let bound = UnixConnections::bind(&path).await.unwrap();
+    let bound = UnixArrivals::bind(&path).await.unwrap();
     let mode = fs::metadata(bound.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, SOCKET_MODE);
     UnixStream::connect(&path).await.unwrap();
@@ -23,8 +25,8 @@ async fn a_stale_socket_is_replaced_with_mode_0660_and_removed_at_the_end() {
 async fn a_live_socket_is_refused_by_name_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("grpc.sock");
-    let first = UnixConnections::bind(&path).await.unwrap();
-    let told = UnixConnections::bind(&path).await.err().unwrap().to_string();
+    let first = UnixArrivals::bind(&path).await.unwrap();
+    let told = UnixArrivals::bind(&path).await.err().unwrap().to_string();
     assert_eq!(told, format!("cannot listen on {}: a running process does", path.display()));
     UnixStream::connect(first.path()).await.unwrap();
 }
@@ -34,7 +36,7 @@ async fn a_file_that_is_no_socket_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("precious");
     fs::write(&path, "kept").unwrap();
-    assert!(matches!(UnixConnections::bind(&path).await, Err(BindError::NotASocket { .. })));
+    assert!(matches!(UnixArrivals::bind(&path).await, Err(BindError::NotASocket { .. })));
     assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
 }
 
@@ -42,9 +44,9 @@ async fn a_file_that_is_no_socket_is_left_alone() {
 async fn the_socket_of_a_successor_is_not_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("grpc.sock");
-    let first = UnixConnections::bind(&path).await.unwrap();
+    let first = UnixArrivals::bind(&path).await.unwrap();
     fs::remove_file(&path).unwrap();
-    let second = UnixConnections::bind(&path).await.unwrap();
+    let second = UnixArrivals::bind(&path).await.unwrap();
     drop(first);
     UnixStream::connect(second.path()).await.unwrap();
 }
@@ -53,7 +55,7 @@ async fn the_socket_of_a_successor_is_not_removed() {
 async fn a_connection_above_the_most_is_closed_until_another_has_gone() {
     let listener = bind_tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let mut connections = TcpConnections::new(listener, Caller::Nobody, 1);
+    let mut connections = Connections::new(TcpArrivals::new(listener, 1), Caller::Nobody);
     let kept = TcpStream::connect(address).await.unwrap();
     let first = connections.next().await.unwrap().unwrap();
     assert!(first.stream.nodelay().unwrap());

@@ -16,8 +16,7 @@ use std::{
 
 use rustls::pki_types::CertificateDer;
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    net::TcpStream,
     task::{AbortHandle, JoinSet},
     time::timeout,
 };
@@ -26,8 +25,9 @@ use tokio_stream::{Stream, StreamExt as _};
 
 use super::{H2, identity::identity, server::ServerTls};
 use crate::runtime::{
+    arrivals::{Arrivals, Place, TcpArrivals},
     caller::{Caller, Callers},
-    listener::{Connection, Pause},
+    listener::Connection,
     metrics_text::MetricsText,
 };
 
@@ -45,15 +45,13 @@ pub(in crate::runtime) enum Purpose {
     Admin,
 }
 
-/// TLS connections of a TCP listener. Above the most it keeps, handshakes included, it closes each new one at once.
-pub(in crate::runtime) struct TlsConnections {
-    listener: TcpListener,
+/// TLS connections, out of what arrives over TCP.
+pub(in crate::runtime) struct TlsConnections<A = TcpArrivals> {
+    arrivals: A,
     address: SocketAddr,
     tls: Arc<ServerTls>,
     purpose: Purpose,
     counts: Arc<HandshakeCounts>,
-    places: Arc<Semaphore>,
-    pause: Pause,
     handshakes: JoinSet<Option<Accepted>>,
     /// From the oldest to the newest; some have ended.
     begun: VecDeque<AbortHandle>,
@@ -61,28 +59,20 @@ pub(in crate::runtime) struct TlsConnections {
 
 type Accepted = Connection<TlsStream<TcpStream>>;
 
-impl TlsConnections {
-    /// # Errors
-    ///
-    /// The system does not tell where the listener is.
+impl<A> TlsConnections<A> {
+    /// `address` is where they arrive.
     pub(in crate::runtime) fn new(
-        listener: TcpListener,
+        arrivals: A,
+        address: SocketAddr,
         tls: Arc<ServerTls>,
         purpose: Purpose,
         counts: Arc<HandshakeCounts>,
-        most: usize,
-    ) -> io::Result<Self> {
-        let address = listener.local_addr()?;
-        let places = Arc::new(Semaphore::new(most));
-        let (pause, handshakes, begun) = (Pause::default(), JoinSet::new(), VecDeque::new());
-        Ok(Self { listener, address, tls, purpose, counts, places, pause, handshakes, begun })
+    ) -> Self {
+        let (handshakes, begun) = (JoinSet::new(), VecDeque::new());
+        Self { arrivals, address, tls, purpose, counts, handshakes, begun }
     }
 
-    fn begin(&mut self, stream: TcpStream) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            tracing::debug!("too many connections: one is closed");
-            return;
-        };
+    fn begin(&mut self, stream: TcpStream, place: Place) {
         while self.handshakes.len() >= MOST_HANDSHAKES
             && let Some(oldest) = self.begun.pop_front()
         {
@@ -107,7 +97,7 @@ impl TlsConnections {
     }
 }
 
-impl Stream for TlsConnections {
+impl<A: Arrivals<Stream = TcpStream>> Stream for TlsConnections<A> {
     type Item = io::Result<Accepted>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -117,9 +107,10 @@ impl Stream for TlsConnections {
                     return Poll::Ready(Some(Ok(accepted)));
                 }
             }
-            let Self { listener, pause, .. } = &mut *self;
-            let (stream, _) = ready!(pause.poll_accept(cx, |cx| listener.poll_accept(cx)));
-            self.begin(stream);
+            let Some((stream, place)) = ready!(self.arrivals.poll_arrival(cx)) else {
+                return Poll::Ready(None);
+            };
+            self.begin(stream, place);
         }
     }
 }
@@ -146,7 +137,7 @@ async fn shake(
     stream: TcpStream,
     tls: Arc<ServerTls>,
     purpose: Purpose,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) -> Result<Accepted, Failed> {
     // Answers are small: waiting for more would only delay them.
     stream.set_nodelay(true).map_err(|_gone| Failed::Tls)?;
