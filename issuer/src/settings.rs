@@ -15,7 +15,7 @@ use common::{
     },
 };
 
-use crate::adapters::store::redis::RedisSettings;
+use crate::adapters::store::redis::{RedisSettings, RedisUrl, Risk, StoreTls};
 
 /// What an issuer runs with.
 #[derive(Debug)]
@@ -51,8 +51,8 @@ pub struct Settings {
 pub enum StoreSettings {
     /// `store.kind = "embedded"`: this file, for one issuer.
     Embedded(PathBuf),
-    /// `store.kind = "redis"`: this server, for any number of issuers.
-    Redis(RedisSettings),
+    /// `store.kind = "redis"`: these servers, for any number of issuers.
+    Redis(Box<RedisSettings>),
 }
 
 impl Settings {
@@ -132,22 +132,54 @@ impl Settings {
 fn store(file: &mut SettingsFile) -> StoreSettings {
     let redis = file.choice_or("store.kind", false, &[("embedded", false), ("redis", true)]);
     let path = file.optional_path("store.path").unwrap_or_else(|| "issuer.redb".into());
+    let url: Result<RedisUrl, _> = file.string_or("store.url", DEFAULT_URL).parse();
+    if url.is_err() {
+        file.refuse("store.url", URL_FORMS);
+    }
+    let Some(url) = url.ok().or_else(|| DEFAULT_URL.parse().ok()) else {
+        return StoreSettings::Embedded(path);
+    };
     let settings = RedisSettings {
-        url: file.string_or("store.url", "redis://127.0.0.1:6379"),
+        tls: store_tls(file, url.tls()),
+        url,
         password_file: file.optional_path("store.password_file"),
         copies: file.number_or("store.copies", 1, 1..=9),
         deadline: file.duration_or("store.deadline", DEADLINE, 50 * MILLISECOND..=Duration::from_secs(10)),
         issuer: file.string_or("store.issuer", "1"),
-        accept_weaker_durability: file.bool_or("store.accept_weaker_durability", false),
+        accept_risks: accepted_risks(file),
     };
     let letters = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     if !(1..=64).contains(&settings.issuer.len()) || !settings.issuer.bytes().all(letters) {
         file.refuse("store.issuer", "be 1 to 64 characters of [a-z0-9-]");
     }
-    if !settings.url_is_plain() {
-        file.refuse("store.url", "be redis://[user@]host[:port][/db] or unix:///path, without a password");
+    if redis { StoreSettings::Redis(Box::new(settings)) } else { StoreSettings::Embedded(path) }
+}
+
+/// The files behind TLS towards Redis: given with an address that asks for it, and only then.
+fn store_tls(file: &mut SettingsFile, wanted: bool) -> Option<StoreTls> {
+    let ca = file.optional_path("store.ca");
+    let (certificate, key) = (file.optional_path("store.certificate"), file.optional_path("store.key"));
+    if certificate.is_some() != key.is_some() {
+        file.refuse("store.certificate", "be given together with store.key");
     }
-    if redis { StoreSettings::Redis(settings) } else { StoreSettings::Embedded(path) }
+    if wanted && ca.is_none() {
+        file.refuse("store.ca", "be given with a store.url that begins with rediss");
+    }
+    if !wanted && (ca.is_some() || certificate.is_some() || key.is_some()) {
+        file.refuse("store.url", "begin with rediss when store.ca, store.certificate or store.key is given");
+    }
+    Some(StoreTls { ca: ca?, own: certificate.zip(key) })
+}
+
+fn accepted_risks(file: &mut SettingsFile) -> Vec<Risk> {
+    let names = file.list("store.accept_risks");
+    let known: Vec<_> =
+        names.iter().filter_map(|name| Risk::ALL.into_iter().find(|risk| risk.name() == name)).collect();
+    if known.len() != names.len() {
+        let all = Risk::ALL.map(Risk::name).join(", ");
+        file.refuse("store.accept_risks", &format!("name no other risks than {all}"));
+    }
+    known
 }
 
 /// A claim that every token carries: it must leave room for the rest of the 4 KiB.
@@ -159,6 +191,10 @@ fn claim(file: &mut SettingsFile, key: &str, default: &str) -> String {
     text
 }
 
+const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
+const URL_FORMS: &str = "be redis://[user@]host[:port][/db], unix:///path, \
+    redis-sentinel://[user@]host[:port],…/service[/db] or redis-cluster://[user@]host[:port],… \
+    (or the same with rediss), without a password";
 /// How long a call to Redis may take, unless told otherwise.
 const DEADLINE: Duration = Duration::from_millis(500);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -183,20 +219,41 @@ mod tests {
     #[test]
     fn a_password_in_the_address_of_the_store_is_a_mistake() {
         let url = |url: &str| read(&format!("[store]\nkind = 'redis'\nurl = '{url}'"));
-        for plain in ["redis://host", "redis://user@host:1/2", "redis://[::1]:6379", "unix:///run/redis.sock"]
-        {
+        for plain in ["redis://user@host:1/2", "unix:///run/redis.sock", "redis-cluster://a,b"] {
             assert!(matches!(url(plain).unwrap().store, StoreSettings::Redis(_)), "{plain}");
         }
-        for refused in [
-            "redis://user:secret@host",
-            "redis://:secret@host",
-            "unix:///s?pass=secret",
-            "http://host",
-            "",
-            "rediss://host",
-        ] {
+        for refused in ["redis://user:secret@host", "unix:///s?pass=secret", "redis-sentinel://a"] {
             let mistakes = url(refused).unwrap_err().to_string();
             assert!(mistakes.contains("store.url") && !mistakes.contains("secret@"), "{mistakes}");
+        }
+    }
+
+    #[test]
+    fn encryption_towards_the_store_and_its_files_go_together() {
+        let store = |toml: &str| read(&format!("[store]\nkind = 'redis'\n{toml}"));
+        let whole = "url = 'rediss://host'\nca = 'ca'\ncertificate = 'c'\nkey = 'k'";
+        let StoreSettings::Redis(settings) = store(whole).unwrap().store else { panic!("no Redis") };
+        let own = Some(("c".into(), "k".into()));
+        assert_eq!(settings.tls, Some(StoreTls { ca: "ca".into(), own }));
+        for (toml, key) in [
+            ("url = 'rediss://host'", "store.ca"),
+            ("url = 'rediss://host'\nca = 'ca'\nkey = 'k'", "store.certificate"),
+            ("url = 'redis://host'\nca = 'ca'", "store.url"),
+        ] {
+            let mistakes = store(toml).unwrap_err().to_string();
+            assert!(mistakes.contains(key), "{mistakes}");
+        }
+    }
+
+    #[test]
+    fn a_risk_that_has_no_name_cannot_be_accepted() {
+        let store = |toml: &str| read(&format!("[store]\nkind = 'redis'\naccept_risks = {toml}"));
+        let accepted = "['appendfsync', 'config']";
+        let StoreSettings::Redis(settings) = store(accepted).unwrap().store else { panic!("no Redis") };
+        assert_eq!(settings.accept_risks, [Risk::AppendFsync, Risk::Config]);
+        for refused in ["['everything']", "['maxmemory-policy']", "'appendfsync'"] {
+            let mistakes = store(refused).unwrap_err().to_string();
+            assert!(mistakes.contains("store.accept_risks"), "{mistakes}");
         }
     }
 

@@ -97,7 +97,7 @@ pub async fn start(
 ) -> Result<Running, StartError> {
     let keys = key_directory::read(&settings.keys, settings.algorithm)?;
     let seal = Seal::new(keys.seal.expose_secret_bytes());
-    let store = open_store(&settings, seal).await?;
+    let store = open_store(&settings, seal, Arc::clone(&clock)).await?;
     let realm = open(&settings, keys, store, clock, false).await?;
     let bound = serve(settings, Arc::clone(&realm), shutdown).await?;
     Ok(Running { bound, realm })
@@ -107,12 +107,16 @@ pub async fn start(
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn open_store(settings: &Settings, seal: Seal) -> Result<Arc<dyn Store>, StartError> {
+pub async fn open_store(
+    settings: &Settings,
+    seal: Seal,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Store>, StartError> {
     Ok(match &settings.store {
         StoreSettings::Embedded(path) => Arc::new(EmbeddedStore::open(path, seal)?),
         StoreSettings::Redis(redis) => {
             let entropy = SystemEntropy::default();
-            Arc::new(RedisStore::open(redis, &settings.realm, seal, &entropy).await?)
+            Arc::new(RedisStore::open(redis, &settings.realm, seal, &entropy, clock).await?)
         }
     })
 }
@@ -267,7 +271,9 @@ pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) ->
     let (ready, measured, counted) = (Arc::clone(&realm), Arc::clone(&realm), Arc::clone(&counts));
     let admin = Admin::new(
         move || {
-            let reasons: Vec<_> = obstacles(&ready).into_iter().map(|one| one.words().to_owned()).collect();
+            let mut reasons: Vec<_> =
+                obstacles(&ready).into_iter().map(|one| one.words().to_owned()).collect();
+            reasons.extend(ready.store.complaint().filter(|_| !reasons.is_empty()));
             if reasons.is_empty() { Ok(()) } else { Err(reasons) }
         },
         move |text| {

@@ -26,7 +26,9 @@ impl Obstacle {
             Self::LogLost => "the revocation log has lost entries (STORE_LOST_DATA)",
             Self::StoreFailed => "the store's last step failed (STORE_UNREACHABLE)",
             Self::AuditBroken => "the audit trail cannot be written (AUDIT_UNAVAILABLE)",
-            Self::ClockSuspect => "the clock is behind the log's last time (CLOCK_SUSPECT)",
+            Self::ClockSuspect => {
+                "the clock is behind the log's last time, or over 5 s off the store's (CLOCK_SUSPECT)"
+            }
             Self::NoSigningKey => "no key may sign (NO_SIGNING_KEY)",
         }
     }
@@ -52,7 +54,7 @@ impl Obstacle {
 pub fn obstacles(realm: &Realm) -> Vec<Obstacle> {
     let published = realm.log.published();
     let conditions = &realm.conditions;
-    let suspect = realm.clock.now().wall < published.head.statement().log_time;
+    let suspect = realm.clock.now().wall < published.head.statement().log_time || realm.store.clock_off();
     [
         (Obstacle::LogLost, published.lost),
         (Obstacle::StoreFailed, conditions.store_failed()),

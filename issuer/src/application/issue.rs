@@ -132,7 +132,8 @@ fn may_promise(realm: &Realm, published: &Published, now: Timestamp) -> Result<(
     if realm.conditions.audit_broken() {
         return Err(IssueError::AuditUnavailable);
     }
-    if now < published.head.statement().log_time { Err(IssueError::ClockSuspect) } else { Ok(()) }
+    let suspect = now < published.head.statement().log_time || realm.store.clock_off();
+    if suspect { Err(IssueError::ClockSuspect) } else { Ok(()) }
 }
 
 fn sign(said: Claims, key: &SigningKey) -> Result<String, IssueError> {

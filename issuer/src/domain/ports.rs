@@ -40,6 +40,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Whether other issuers append to the same log.
     fn shared(&self) -> bool;
 
+    /// Why the last call failed, for the operator who has to mend it; `None` when it was answered.
+    fn complaint(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether the store's clock was over 5 s off ours when it was last looked at. One that has none is never off.
+    fn clock_off(&self) -> bool {
+        false
+    }
+
     /// Where the log ends, as [`Store::copies`] copies have it: nothing acknowledged before this call lies behind it.
     fn confirmed_end(&self) -> Answer<'_, Option<LogEnd>>;
 

@@ -1,4 +1,5 @@
-//! The contract of the port `Store`, sentence by sentence, run against every adapter. Knows no adapter's inside.
+//! The contract of the port `Store`, sentence by sentence, run against every adapter and, for Redis, in every topology.
+//! Knows no adapter's inside.
 
 #[cfg(test)]
 mod embedded;
@@ -17,7 +18,14 @@ mod register;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+#[expect(dead_code, reason = "tests of faults use more of it")]
 mod server;
+#[cfg(test)]
+#[expect(dead_code, reason = "tests of faults use more of it")]
+#[path = "../servers/mod.rs"]
+mod servers;
+#[cfg(test)]
+mod topologies;
 #[cfg(test)]
 mod transfer;
 
@@ -68,6 +76,15 @@ macro_rules! contract {
                     super::$module::$claim(&server.open().await).await;
                 }
             )+)+
+        }
+
+        /// Every claim in turn, each in a realm of its own: several servers take a while to start.
+        pub(crate) async fn every_claim(settings: &issuer::adapters::store::redis::RedisSettings) {
+            $($({
+                let realm = stringify!($claim).replace('_', "-");
+                let store = server::open(settings, &realm).await.unwrap();
+                Box::pin($module::$claim(&store)).await;
+            })+)+
         }
     };
 }

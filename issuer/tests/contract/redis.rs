@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use common::token::Limits;
 use issuer::{
-    adapters::store::redis::{OpenError, RedisSettings, RedisStore, Unfit, Wrong},
+    adapters::store::redis::{RedisSettings, RedisStore, Risk},
     domain::{
         policy_record::PolicyRecord,
         ports::{Append, Appended, AuditMark, Created, LogEnd, Recorded, Recording, Store as _, StoreError},
@@ -109,31 +109,14 @@ async fn an_emptied_server_is_no_empty_log() {
 }
 
 #[tokio::test]
-async fn each_wrong_setting_of_the_server_stops_the_start_by_name() {
-    let wrong = [
-        (vec!["--maxmemory-policy", "allkeys-lru"], Wrong::Eviction),
-        (vec!["--maxmemory-policy", "volatile-ttl"], Wrong::Eviction),
-        (vec!["--appendonly", "no"], Wrong::AppendOnly),
-        (vec!["--appendfsync", "everysec"], Wrong::Fsync),
-        (vec!["--appendfsync", "no"], Wrong::Fsync),
-        (vec!["--rename-command", "CONFIG", ""], Wrong::Unknown),
-        (vec!["--replicaof", "127.0.0.1", "1"], Wrong::Role),
-    ];
-    for (options, named) in wrong {
-        let server = RedisServer::with(&options);
-        let refused = server.try_open(server.settings()).await.unwrap_err();
-        let OpenError::Unfit(Unfit::Wrong(found)) = refused else { panic!("{options:?}: {refused}") };
-        assert_eq!(found, [named], "{options:?}");
-        let accepted = RedisSettings { accept_weaker_durability: true, ..server.settings() };
-        let may_be_accepted = [Wrong::AppendOnly, Wrong::Fsync, Wrong::Unknown].contains(&named);
-        assert_eq!(server.try_open(accepted).await.is_ok(), may_be_accepted, "{options:?}");
-    }
-}
-
-#[tokio::test]
 async fn what_too_few_copies_acknowledge_is_not_acknowledged() {
     let server = RedisServer::start();
-    let settings = RedisSettings { copies: 2, deadline: Duration::from_millis(200), ..server.settings() };
+    let settings = RedisSettings {
+        copies: 2,
+        deadline: Duration::from_millis(200),
+        accept_risks: vec![Risk::MinReplicas],
+        ..server.settings()
+    };
     let store = server.try_open(settings).await.unwrap();
     assert_eq!(store.append(Log::new().step(1).0).await, Err(StoreError::Unreachable));
     assert_eq!(store.create_project(project("p", 1, &[])).await, Err(StoreError::Unreachable));
@@ -143,7 +126,12 @@ async fn what_too_few_copies_acknowledge_is_not_acknowledged() {
 async fn a_step_is_done_once_a_replica_has_it_and_unknown_until_then() {
     let (server, port) = RedisServer::with_port();
     let mut replica = RedisServer::with(&["--replicaof", "127.0.0.1", &port]);
-    let settings = RedisSettings { copies: 2, deadline: Duration::from_millis(500), ..server.settings() };
+    let settings = RedisSettings {
+        copies: 2,
+        deadline: Duration::from_millis(500),
+        accept_risks: vec![Risk::MinReplicas],
+        ..server.settings()
+    };
     let store = server.try_open(settings).await.unwrap();
     assert_eq!(store.copies(), 2);
     let confirmed = async || loop {

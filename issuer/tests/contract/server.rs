@@ -4,12 +4,14 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpListener,
     os::unix::net::UnixStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
+use common::clock::SystemClock;
 use issuer::adapters::{
     store::{
         redis::{OpenError, RedisSettings, RedisStore},
@@ -22,6 +24,7 @@ use rustix::process::{Pid, Signal};
 /// The server. Its settings are the allowed ones, unless told otherwise.
 pub(crate) struct RedisServer {
     folder: tempfile::TempDir,
+    program: PathBuf,
     options: Vec<String>,
     child: Child,
 }
@@ -38,19 +41,29 @@ impl RedisServer {
 
     /// With a port of loopback, for a replica to follow it. A port that somebody took meanwhile is given up for another.
     pub(crate) fn with_port() -> (Self, String) {
+        Self::listening(Path::new(REDIS), &["--repl-diskless-sync-delay", "0"])
+    }
+
+    /// A program that is Redis or its compatible, on a port of loopback, with these options in addition.
+    pub(crate) fn listening(program: &Path, options: &[&str]) -> (Self, String) {
         loop {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-            if let Some(server) = Self::started(&["--port", &port, "--repl-diskless-sync-delay", "0"]) {
+            let port = free_port();
+            if let Some(server) = Self::of(program, &[&["--port", &port], options].concat()) {
                 return (server, port);
             }
         }
     }
 
     fn started(options: &[&str]) -> Option<Self> {
+        Self::of(Path::new(REDIS), options)
+    }
+
+    /// `None`: it has ended, for somebody took its port.
+    pub(crate) fn of(program: &Path, options: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
-        let child = run(&folder, &options);
-        let mut server = Self { folder, options, child };
+        let child = run(program, &folder, &options);
+        let mut server = Self { folder, program: program.to_owned(), options, child };
         server.answers().then_some(server)
     }
 
@@ -59,18 +72,24 @@ impl RedisServer {
     }
 
     pub(crate) async fn try_open(&self, settings: RedisSettings) -> Result<RedisStore, OpenError> {
-        RedisStore::open(&settings, "test", Seal::new(&[1; 32]), &SystemEntropy::default()).await
+        open(&settings, "test").await
     }
 
     pub(crate) fn settings(&self) -> RedisSettings {
         RedisSettings {
-            url: format!("unix://{}", self.socket().display()),
+            url: format!("unix://{}", self.socket().display()).parse().unwrap(),
+            tls: None,
             password_file: None,
             copies: 1,
             deadline: DEADLINE,
             issuer: "1".to_owned(),
-            accept_weaker_durability: false,
+            accept_risks: Vec::new(),
         }
+    }
+
+    /// Where it keeps its files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -83,7 +102,8 @@ impl RedisServer {
         writeln!(stream, "{command}\r\nQUIT\r").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        answer.trim_end_matches("+OK\r\n").to_owned()
+        // The answer to QUIT, if it came to that.
+        answer.strip_suffix("+OK\r\n").unwrap_or(&answer).to_owned()
     }
 
     /// `kill -9`.
@@ -94,8 +114,20 @@ impl RedisServer {
 
     /// Starts it again over the same files.
     pub(crate) fn start_again(&mut self) {
-        self.child = run(&self.folder, &self.options);
+        self.child = run(&self.program, &self.folder, &self.options);
         assert!(self.answers(), "redis-server does not answer");
+    }
+
+    /// Starts it over the same files with these options in addition, and does not wait for it.
+    pub(crate) fn start_slowly(&mut self, options: &[&str]) {
+        let mut all = self.options.clone();
+        all.extend(options.iter().map(|option| (*option).to_owned()));
+        self.child = run(&self.program, &self.folder, &all);
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) {
+        self.child.wait().unwrap();
     }
 
     /// Stops it where it is, as if its machine slept.
@@ -118,7 +150,8 @@ impl RedisServer {
                 stream.write_all(b"PING\r\n")?;
                 let mut answer = [0; 5];
                 stream.read_exact(&mut answer)?;
-                Ok(&answer == b"+PONG")
+                // Whoever asks for a name answers as well.
+                Ok(&answer == b"+PONG" || &answer == b"-NOAU")
             });
             if asked.unwrap_or(false) {
                 return true;
@@ -139,13 +172,26 @@ impl Drop for RedisServer {
     }
 }
 
-fn run(folder: &tempfile::TempDir, options: &[String]) -> Child {
-    let mut command = Command::new("redis-server");
-    command.args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
-    command.arg("--unixsocket").arg(folder.path().join("socket")).arg("--dir").arg(folder.path());
-    command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().expect("redis-server is installed (tests/run installs it)")
+/// Opens the store of a realm.
+pub(crate) async fn open(settings: &RedisSettings, realm: &str) -> Result<RedisStore, OpenError> {
+    let (seal, entropy) = (Seal::new(&[1; 32]), SystemEntropy::default());
+    RedisStore::open(settings, realm, seal, &entropy, Arc::new(SystemClock)).await
 }
 
+/// A port that nobody listens on now.
+pub(crate) fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
+}
+
+fn run(program: &Path, folder: &tempfile::TempDir, options: &[String]) -> Child {
+    let mut command = Command::new(program);
+    command.args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
+    command.args(["--aof-load-truncated", "no"]);
+    command.arg("--unixsocket").arg(folder.path().join("socket")).arg("--dir").arg(folder.path());
+    command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap_or_else(|error| panic!("{}: {error} (tests/run installs it)", program.display()))
+}
+
+pub(crate) const REDIS: &str = "redis-server";
 /// Long enough for a loaded machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(2);

@@ -1,6 +1,6 @@
 //! What the contract says of a store as a whole: given out, and taken into an empty one.
 
-use common::token::Limits;
+use common::{timestamp::Timestamp, token::Limits};
 use issuer::{
     adapters::store::memory::MemoryStore,
     domain::{
@@ -10,7 +10,7 @@ use issuer::{
     },
 };
 
-use crate::samples::{Log, id, idempotency, keep, project, ready, record, recording, row, time};
+use crate::samples::{Log, id, idempotency, keep, project, ready, record, recording, row};
 
 /// A store with something of everything, of which parts were trimmed and forgotten.
 async fn full() -> (MemoryStore, Log) {
@@ -25,7 +25,7 @@ async fn full() -> (MemoryStore, Log) {
         let idempotency = (number % 2 == 0).then(|| idempotency(number, 9));
         keep(&store, Recording { idempotency, ..recording(record(number, "p")) }).await;
     }
-    store.forget_tokens(time(u64::MAX / 2), 1).await.unwrap();
+    store.forget_tokens(Timestamp::MAX, 1).await.unwrap();
     store.save_policy(PolicyRecord::first(Limits::default())).await.unwrap();
     store.save_policy(PolicyRecord { version: 2, ..PolicyRecord::first(Limits::default()) }).await.unwrap();
     store.save_follower(row("v", 1, 7, 3)).await.unwrap();

@@ -1,19 +1,25 @@
-//! The shared store: one Redis server or its compatible, one script for each step, acknowledged by as many copies as the
-//! settings ask for. Decides nothing.
+//! The shared store: Redis or its compatible, alone, under Sentinels or as a cluster. One script for each step,
+//! acknowledged by as many copies as the settings ask for. Decides nothing.
 
+mod address;
 mod checks;
 mod connections;
+mod dial;
+mod keeper;
 mod keys;
 mod reads;
 mod refusal;
 mod register;
 mod scripts;
+mod standing;
 mod steps;
 mod transfer;
+mod whereabouts;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use common::{
+    clock::Clock,
     organisation_id::OrganisationId,
     project::Project,
     project_id::ProjectId,
@@ -22,15 +28,17 @@ use common::{
     timestamp::Timestamp,
     token_id::TokenId,
 };
-use redis::{Client, IntoConnectionInfo as _};
+use redis::RedisConnectionInfo;
+use tokio::sync::watch;
 
 use self::{
-    checks::Demands,
-    connections::{Connections, Target},
-    keys::Keys,
+    address::Topology, checks::Demands, connections::Connections, dial::Dialler, keeper::Target, keys::Keys,
+    whereabouts::Whereabouts,
 };
 pub use self::{
-    checks::{Unfit, Wrong},
+    address::{NoRedisUrl, RedisUrl},
+    checks::{Risk, Unfit, Wrong},
+    dial::{StoreTls, TlsFilesError},
     refusal::Refusal,
 };
 use super::seal::Seal;
@@ -60,11 +68,13 @@ pub struct RedisStore {
     audit: String,
 }
 
-/// Which server, and what it must promise.
+/// Which servers, and what they must promise.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
-    /// `redis://[user@]host[:port][/db]` or `unix:///path`. No password.
-    pub url: String,
+    /// Where they are.
+    pub url: RedisUrl,
+    /// The files behind TLS, if the URL asks for it.
+    pub tls: Option<StoreTls>,
     /// The file that holds the password.
     pub password_file: Option<PathBuf>,
     /// How many machines hold the data, master included, from 1. More than half of them must acknowledge each step.
@@ -73,17 +83,8 @@ pub struct RedisSettings {
     pub deadline: Duration,
     /// The name of this issuer among those of the realm: each has an audit trail of its own.
     pub issuer: String,
-    /// The operator accepts that a crash of the server may lose what it acknowledged last.
-    pub accept_weaker_durability: bool,
-}
-
-impl RedisSettings {
-    /// Whether the URL is one of a server, and holds no password.
-    pub fn url_is_plain(&self) -> bool {
-        let known = self.url.starts_with("redis://") || self.url.starts_with("unix:///");
-        let info = self.url.as_str().into_connection_info();
-        known && info.is_ok_and(|info| info.redis_settings().password().is_none())
-    }
+    /// What the operator accepts that may be lost without notice.
+    pub accept_risks: Vec<Risk>,
 }
 
 impl RedisStore {
@@ -96,35 +97,48 @@ impl RedisStore {
         realm: &str,
         seal: Seal,
         entropy: &dyn Entropy,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        let url = |_not_one| OpenError::Url;
-        let mut info = settings.url.as_str().into_connection_info().map_err(url)?;
-        if let Some(file) = &settings.password_file {
-            let secret = Secret::read(file)?;
-            let text =
-                std::str::from_utf8(secret.expose_secret_bytes()).map_err(|_no_text| OpenError::NoText)?;
-            let with_password =
-                info.redis_settings().clone().set_password(text.trim_end_matches(['\r', '\n']));
-            info = info.set_redis_settings(with_password);
+        let RedisSettings { url, copies, deadline, .. } = settings;
+        let (copies, deadline) = (*copies, *deadline);
+        let dialler = Dialler { tls: settings.tls.clone().filter(|_| url.tls()), login: login(settings)? };
+        if let Some(files) = &dialler.tls {
+            // Looked at now, so that a mistake in them is told as one.
+            files.configure()?;
         }
+        let keys = Keys::new(realm);
+        let (whereabouts, lookout) = Whereabouts::of(&url.topology, &dialler, &keys.meta, deadline);
+        let cluster = matches!(url.topology, Topology::Cluster { .. });
         let target = Target {
-            client: Client::open(info).map_err(url)?,
-            demands: Demands { accept_weaker_durability: settings.accept_weaker_durability },
-            deadline: settings.deadline,
-            replicas: settings.copies / 2,
+            dialler,
+            whereabouts,
+            demands: Demands { cluster, copies, accepted: settings.accept_risks.clone() },
+            deadline,
+            clock,
+            standing: Arc::default(),
+            doubt: watch::Sender::default(),
         };
         let mut seed = [0; 32];
         entropy.fill(&mut seed)?;
-        let keys = Keys::new(realm);
-        let connections = Connections::open(target, keys.meta.clone(), seed).await?;
-        Ok(Self {
-            connections,
-            keys,
-            seal,
-            copies: settings.copies / 2 + 1,
-            audit: format!("audit:{}", settings.issuer),
-        })
+        let connections = Connections::open(target, lookout, (copies / 2, keys.meta.clone()), seed).await?;
+        let audit = format!("audit:{}", settings.issuer);
+        Ok(Self { connections, keys, seal, copies: copies / 2 + 1, audit })
     }
+}
+
+/// As whom.
+fn login(settings: &RedisSettings) -> Result<RedisConnectionInfo, OpenError> {
+    let mut login =
+        RedisConnectionInfo::default().set_db(settings.url.database.into()).set_skip_set_lib_name();
+    if let Some(user) = &settings.url.user {
+        login = login.set_username(user);
+    }
+    if let Some(file) = &settings.password_file {
+        let secret = Secret::read(file)?;
+        let text = std::str::from_utf8(secret.expose_secret_bytes()).map_err(|_no_text| OpenError::NoText)?;
+        login = login.set_password(text.trim_end_matches(['\r', '\n']));
+    }
+    Ok(login)
 }
 
 impl Store for RedisStore {
@@ -138,6 +152,14 @@ impl Store for RedisStore {
 
     fn shared(&self) -> bool {
         true
+    }
+
+    fn complaint(&self) -> Option<String> {
+        self.connections.standing().complaint()
+    }
+
+    fn clock_off(&self) -> bool {
+        self.connections.standing().clock_off()
     }
 
     fn confirmed_end(&self) -> Answer<'_, Option<LogEnd>> {
@@ -222,9 +244,9 @@ impl Store for RedisStore {
 /// Why the store was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The URL.
-    #[error("store.url is no address of a Redis server")]
-    Url,
+    /// The files behind TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsFilesError),
     /// The password's file.
     #[error("store.password_file: {0}")]
     Password(#[from] SecretError),

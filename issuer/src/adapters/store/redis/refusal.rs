@@ -13,9 +13,15 @@ pub enum Refusal {
     /// `READONLY`, `MASTERDOWN`: a replica.
     #[error("this Redis is a replica")]
     Replica,
-    /// `MOVED`, `ASK`, `CLUSTERDOWN`, `CROSSSLOT`, `TRYAGAIN`: a node of a cluster that does not serve these keys now.
-    #[error("this node of the cluster does not serve the realm's keys")]
+    /// `MOVED`, `CROSSSLOT`: another node of the cluster has these keys.
+    #[error("this node of the cluster does not hold the realm's keys")]
     OtherNode,
+    /// `ASK`, `TRYAGAIN`: some of the keys lie on one node, some on another.
+    #[error("the realm's keys are moving to another node of the cluster")]
+    Moving,
+    /// `CLUSTERDOWN`.
+    #[error("the cluster is down, or this node is cut off from it")]
+    ClusterDown,
     /// `LOADING`.
     #[error("Redis is still loading its data")]
     Loading,
@@ -31,6 +37,9 @@ pub enum Refusal {
     /// `NOAUTH`, `WRONGPASS`, `NOPERM`.
     #[error("Redis denies access")]
     Denied,
+    /// Its certificate, or ours.
+    #[error("TLS with Redis fails: a certificate is not the one expected")]
+    NotTrusted,
     /// `MISCONF`.
     #[error("Redis cannot write to its disk")]
     CannotPersist,
@@ -52,7 +61,13 @@ impl Refusal {
     /// Whether the connection is worth nothing afterwards.
     pub(super) const fn ends_connection(self) -> bool {
         match self {
-            Self::NoAnswer | Self::Replica | Self::OtherNode | Self::Denied => true,
+            Self::NoAnswer
+            | Self::Replica
+            | Self::OtherNode
+            | Self::Moving
+            | Self::ClusterDown
+            | Self::Denied
+            | Self::NotTrusted => true,
             Self::Loading
             | Self::NoReplicas
             | Self::TooFewCopies
@@ -80,7 +95,9 @@ impl From<&RedisError> for Refusal {
     fn from(error: &RedisError) -> Self {
         match error.code() {
             Some("READONLY" | "MASTERDOWN") => return Self::Replica,
-            Some("MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" | "TRYAGAIN") => return Self::OtherNode,
+            Some("MOVED" | "CROSSSLOT") => return Self::OtherNode,
+            Some("ASK" | "TRYAGAIN") => return Self::Moving,
+            Some("CLUSTERDOWN") => return Self::ClusterDown,
             Some("LOADING") => return Self::Loading,
             Some("NOREPLICAS") => return Self::NoReplicas,
             Some("OOM") => return Self::OutOfMemory,
@@ -89,6 +106,10 @@ impl From<&RedisError> for Refusal {
             Some("BUSY") => return Self::Busy,
             Some("NOSCRIPT") => return Self::NoScript,
             Some("WRONGTYPE") => return Self::Foreign,
+            // Redis gives NOPERM no name of its own inside of a script.
+            Some("ERR") if error.detail().is_some_and(|text| text.contains("user executing the script")) => {
+                return Self::Denied;
+            }
             Some(_) => return Self::Other,
             None => {}
         }
