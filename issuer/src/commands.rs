@@ -93,9 +93,9 @@ fn known_line(text: &str) -> Result<ChainEnd, String> {
 pub async fn check_store(settings: &Settings, new_epoch: bool) -> Result<(String, bool), StartError> {
     let keys = key_directory::read(&settings.keys, settings.algorithm)?;
     let seal = Seal::new(keys.seal.expose_secret_bytes());
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = wiring::open_store(settings, seal, Arc::clone(&clock)).await?;
+    let store = wiring::open_store(settings, seal).await?;
     let before = store.load().await?.end;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let realm = wiring::open(settings, keys, store, clock, new_epoch).await?;
     let published = realm.log.published();
     let told = before.map_or_else(|| "nothing".to_owned(), |end| end.cursor().to_string());

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use common::{
-    clock::Clock,
+    clock::{Clock, SystemClock},
     proto::v1::{
         issuer_service_server::IssuerServiceServer, project_service_server::ProjectServiceServer,
         revocation_service_server::RevocationServiceServer, trust_service_server::TrustServiceServer,
@@ -97,7 +97,7 @@ pub async fn start(
 ) -> Result<Running, StartError> {
     let keys = key_directory::read(&settings.keys, settings.algorithm)?;
     let seal = Seal::new(keys.seal.expose_secret_bytes());
-    let store = open_store(&settings, seal, Arc::clone(&clock)).await?;
+    let store = open_store(&settings, seal).await?;
     let realm = open(&settings, keys, store, clock, false).await?;
     let bound = serve(settings, Arc::clone(&realm), shutdown).await?;
     Ok(Running { bound, realm })
@@ -107,15 +107,12 @@ pub async fn start(
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn open_store(
-    settings: &Settings,
-    seal: Seal,
-    clock: Arc<dyn Clock>,
-) -> Result<Arc<dyn Store>, StartError> {
+pub async fn open_store(settings: &Settings, seal: Seal) -> Result<Arc<dyn Store>, StartError> {
     Ok(match &settings.store {
         StoreSettings::Embedded(path) => Arc::new(EmbeddedStore::open(path, seal)?),
         StoreSettings::Redis(redis) => {
             let entropy = SystemEntropy::default();
+            let clock = Arc::new(SystemClock);
             Arc::new(RedisStore::open(redis, &settings.realm, seal, &entropy, clock).await?)
         }
     })

@@ -45,7 +45,7 @@ async fn of(folder: &Path, algorithm: &str) -> Vec<Value> {
     let settings = settings(folder, algorithm);
     let keys = key_directory::read(&settings.keys, settings.algorithm).unwrap();
     let seal = Seal::new(keys.seal.expose_secret_bytes());
-    let store = wiring::open_store(&settings, seal, Arc::new(SystemClock)).await.unwrap();
+    let store = wiring::open_store(&settings, seal).await.unwrap();
     let realm = wiring::open(&settings, keys, store, Arc::new(SystemClock), false).await.unwrap();
     let shutdown = Shutdown::manual();
     let bound = wiring::serve(settings, Arc::clone(&realm), shutdown.clone()).await.unwrap();

@@ -39,8 +39,7 @@ use crate::{
 /// [`TransferError`].
 pub async fn export(settings: &Settings, path: &Path) -> Result<String, TransferError> {
     let keys = key_directory::read(&settings.keys, settings.algorithm)?;
-    let seal = Seal::new(keys.seal.expose_secret_bytes());
-    let store = wiring::open_store(settings, seal, Arc::new(SystemClock)).await?;
+    let store = wiring::open_store(settings, Seal::new(keys.seal.expose_secret_bytes())).await?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
@@ -135,8 +134,7 @@ pub async fn import(settings: &Settings, path: &Path) -> Result<String, Transfer
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (_journal, recovered) = wiring::open_journal(settings, &keys, &clock, None).await?;
     let sealed = believed(settings, path, &log_key, recovered.chain.as_ref())?;
-    let seal = Seal::new(keys.seal.expose_secret_bytes());
-    let store = wiring::open_store(settings, seal, Arc::new(SystemClock)).await?;
+    let store = wiring::open_store(settings, Seal::new(keys.seal.expose_secret_bytes())).await?;
     if !store.take_in(Part::Begin).await.map_err(Unfit::from)? {
         return Err(Unfit::NotEmpty.into());
     }
