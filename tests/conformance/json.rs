@@ -7,8 +7,9 @@ use common::{
     token::claims::{Claims, InvalidClaims},
     verification::{Refusal, Unverified},
 };
+use forge::judge::judged_with_claims;
 
-use crate::{Ran, corpora, json_files, tokens};
+use crate::{Ran, corpora, json_files};
 
 #[test]
 fn a_document_in_the_place_of_header_or_claims_is_never_taken() {
@@ -22,7 +23,7 @@ fn a_document_in_the_place_of_header_or_claims_is_never_taken() {
             assert_eq!(Unverified::parse(&token).err(), Some(Refusal::Malformed), "{}", path.display());
             // Well signed, and still refused.
             if document.len() < 2_000 {
-                assert_eq!(tokens::judged_with_claims(&document).err(), Some(Refusal::Malformed));
+                assert_eq!(judged_with_claims(&document).err(), Some(Refusal::Malformed));
             }
             ran.one(&path);
         }

@@ -6,12 +6,14 @@
     reason = "a check that cannot look must fail"
 )]
 
+mod attacks;
+mod differential;
 mod jose;
 mod json;
+mod mutations;
 mod own;
 mod running;
 mod signatures;
-mod tokens;
 
 use std::{
     collections::BTreeMap,

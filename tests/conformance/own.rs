@@ -16,13 +16,14 @@ use common::{
     },
     verification::{Policy, Presented, Refusal},
 };
+use forge::{
+    judge::judged,
+    tokens::{AUDIENCE, Draft, ISSUER},
+};
 use serde_json::{Value, json};
 
 use self::cases::{Case, cases};
-use crate::{
-    json_files, list, read_json, root, setting, text,
-    tokens::{AUDIENCE, Draft, ISSUER, judged},
-};
+use crate::{json_files, list, read_json, root, setting, text};
 
 fn folder() -> PathBuf {
     root().join("tests/vectors")
@@ -130,6 +131,6 @@ fn public_key(jwk: &Value) -> PublicKey {
     key
 }
 
-fn code(refusal: Refusal) -> &'static str {
+pub(crate) fn code(refusal: Refusal) -> &'static str {
     Refusal::CODES[usize::from(refusal.number()) - 1]
 }

@@ -2,8 +2,12 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use common::{encoding, proto::v1::RefusalReason};
-use harness::{orders, pair::Pair};
+use common::{encoding, jws::Algorithm, proto::v1::RefusalReason};
+use forge::tokens::{ISSUED, ISSUER};
+use harness::{
+    orders,
+    pair::{Pair, Setup},
+};
 use serde_json::Value;
 
 use crate::{corpora, json_files, list, read_json, root, text, unhex};
@@ -40,6 +44,26 @@ async fn a_running_verifier_refuses_every_vector_and_goes_on() {
 
     pair.accepted(&real).await;
     pair.accepted(&pair.token(orders::reverse("study", orders::OWNER)).await).await;
+}
+
+/// An issuer whose only token key is the published test key, so that tokens made by hand are its own.
+pub(crate) fn under_the_test_key(algorithm: Algorithm) -> Setup {
+    let settings = vec![("TOKEN__ISSUER", ISSUER), ("TOKEN__ALGORITHM", algorithm.as_str())];
+    Setup {
+        issuer: settings.clone(),
+        verifier: settings,
+        token_keys: 0,
+        own_token_key: Some(match algorithm {
+            Algorithm::Ps256 => include_str!("../vectors/keys/test_only_ps256.pem"),
+            Algorithm::Rs256 => include_str!("../vectors/keys/test_only_rs256.pem"),
+        }),
+        begin: ISSUED + 60,
+    }
+}
+
+/// As our own vectors write a refusal.
+pub(crate) fn code(reason: RefusalReason) -> &'static str {
+    reason.as_str_name().strip_prefix("REFUSAL_REASON_").unwrap()
 }
 
 /// Compact and JSON forms, as published.

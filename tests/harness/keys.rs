@@ -1,7 +1,9 @@
 //! Keys for tests: made once, copied into every folder that needs some. Never used outside of tests.
 
 use std::{
-    fs,
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::OnceLock,
     time::Duration,
@@ -24,6 +26,19 @@ pub fn copy_into(folder: &Path, token_keys: usize) {
     for name in others.iter().chain(tokens.iter().take(token_keys)) {
         fs::copy(made().join(name), folder.join(name)).unwrap();
     }
+}
+
+/// Adds a token key, newer than those of [`copy_into`].
+pub fn add(folder: &Path, pem: &str) {
+    let path = folder.join("token-000000000003-own.pem");
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap()
+        .write_all(pem.as_bytes())
+        .unwrap();
 }
 
 /// Making RSA keys takes seconds, and every test may be a process: they are kept beside the test programs.

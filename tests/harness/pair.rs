@@ -48,13 +48,15 @@ pub struct Setup {
     pub verifier: Vec<(&'static str, &'static str)>,
     /// How many token keys the issuer has.
     pub token_keys: usize,
+    /// The PEM of one more, newer than the others.
+    pub own_token_key: Option<&'static str>,
     /// When it begins, in seconds.
     pub begin: u64,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { issuer: Vec::new(), verifier: Vec::new(), token_keys: 1, begin: BEGIN }
+        Self { issuer: Vec::new(), verifier: Vec::new(), token_keys: 1, own_token_key: None, begin: BEGIN }
     }
 }
 
@@ -83,6 +85,9 @@ impl Pair {
     pub async fn unheard(setup: Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         keys::copy_into(&folder.path().join("keys"), setup.token_keys);
+        if let Some(pem) = setup.own_token_key {
+            keys::add(&folder.path().join("keys"), pem);
+        }
         let wall = Timestamp::from_seconds(setup.begin).unwrap();
         let clock = |boot: u64| {
             let boot = BootInstant::from_duration(Duration::from_secs(boot));

@@ -10,8 +10,7 @@ use common::{
         WrongType,
     },
 };
-
-use crate::tokens::{Draft, HOLDER, ISSUED, PS256, STRANGER};
+use forge::tokens::{Draft, HOLDER, ISSUED, PS256, STRANGER};
 
 /// One file.
 pub(super) struct Case {

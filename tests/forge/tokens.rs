@@ -1,31 +1,27 @@
-//! Tokens made by hand for vectors: from text and test-only keys, so that whatever may be wrong can be made wrong.
+//! Tokens made by hand: from text and test-only keys, so that whatever may be wrong can be made wrong.
 
 use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use common::{
-    encoding,
-    jws::Algorithm,
-    keys::{PublicKey, SigningKey},
-    timestamp::Timestamp,
-    token::{Limits, kind::TokenType},
-    verification::{Current, Policy, Presented, Refusal, Unverified},
-};
+use common::{encoding, jws::Algorithm, keys::SigningKey, token::kind::TokenType};
 
 /// When every vector is issued, unless it says otherwise.
-pub(crate) const ISSUED: u64 = 1_800_000_000;
-pub(crate) const ISSUER: &str = "https://issuer.test";
-pub(crate) const AUDIENCE: &str = "incert";
+pub const ISSUED: u64 = 1_800_000_000;
+/// Whose every vector is.
+pub const ISSUER: &str = "https://issuer.test";
+/// For whom every vector is.
+pub const AUDIENCE: &str = "incert";
 /// The certificate hash that vectors are bound to.
-pub(crate) const HOLDER: [u8; 32] = [3; 32];
+pub const HOLDER: [u8; 32] = [3; 32];
 
 /// Published with the vectors: good for nothing but tests.
-pub(crate) static PS256: LazyLock<SigningKey> =
+pub static PS256: LazyLock<SigningKey> =
     LazyLock::new(|| key(include_str!("../vectors/keys/test_only_ps256.pem"), Algorithm::Ps256));
-pub(crate) static RS256: LazyLock<SigningKey> =
+/// As [`PS256`], for the other algorithm.
+pub static RS256: LazyLock<SigningKey> =
     LazyLock::new(|| key(include_str!("../vectors/keys/test_only_rs256.pem"), Algorithm::Rs256));
 /// Never among the keys of a vector.
-pub(crate) static STRANGER: LazyLock<SigningKey> =
+pub static STRANGER: LazyLock<SigningKey> =
     LazyLock::new(|| key(include_str!("../vectors/keys/test_only_stranger.pem"), Algorithm::Rs256));
 
 fn key(pem: &str, algorithm: Algorithm) -> SigningKey {
@@ -34,21 +30,28 @@ fn key(pem: &str, algorithm: Algorithm) -> SigningKey {
 
 /// A token before it is put together.
 #[derive(Clone)]
-pub(crate) struct Draft {
-    pub(crate) header: Vec<u8>,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) signer: &'static SigningKey,
+pub struct Draft {
+    /// The text of the header.
+    pub header: Vec<u8>,
+    /// The text of the claims.
+    pub payload: Vec<u8>,
+    /// Who signs, whatever the header says.
+    pub signer: &'static SigningKey,
     /// What becomes of the finished token.
-    pub(crate) spoil: fn(&str) -> String,
-    pub(crate) keys: Vec<&'static SigningKey>,
-    pub(crate) now: u64,
-    pub(crate) accepted_types: Vec<TokenType>,
-    pub(crate) holder: Option<[u8; 32]>,
+    pub spoil: fn(&str) -> String,
+    /// Which keys are announced.
+    pub keys: Vec<&'static SigningKey>,
+    /// When it is judged.
+    pub now: u64,
+    /// What the endpoint serves.
+    pub accepted_types: Vec<TokenType>,
+    /// Of the certificate that is shown.
+    pub holder: Option<[u8; 32]>,
 }
 
 impl Draft {
     /// Good, of this type, with an id that the name makes.
-    pub(crate) fn of(kind: TokenType, name: &str) -> Self {
+    pub fn of(kind: TokenType, name: &str) -> Self {
         let mut draft = Self {
             header: Vec::new(),
             payload: claims(kind, &id(name)).into_bytes(),
@@ -64,23 +67,24 @@ impl Draft {
     }
 
     /// Another key, and the header that goes with it.
-    pub(crate) fn sign_with(&mut self, signer: &'static SigningKey) {
+    pub fn sign_with(&mut self, signer: &'static SigningKey) {
         let (alg, kid) = (signer.public().algorithm().as_str(), signer.public().id());
         self.header = format!(r#"{{"alg":"{alg}","typ":"ipms-token+jwt","kid":"{kid}"}}"#).into_bytes();
         self.signer = signer;
     }
 
     /// Replaces text of the claims that must be there.
-    pub(crate) fn claim(&mut self, from: &str, to: &str) {
+    pub fn claim(&mut self, from: &str, to: &str) {
         self.payload = replaced(&self.payload, from, to);
     }
 
     /// Replaces text of the header that must be there.
-    pub(crate) fn head(&mut self, from: &str, to: &str) {
+    pub fn head(&mut self, from: &str, to: &str) {
         self.header = replaced(&self.header, from, to);
     }
 
-    pub(crate) fn token(&self) -> String {
+    /// Signs and spoils it.
+    pub fn token(&self) -> String {
         let input = format!("{}.{}", encoding::encode(&self.header), encoding::encode(&self.payload));
         let signature = self.signer.sign(b"", input.as_bytes()).unwrap();
         (self.spoil)(&format!("{input}.{}", encoding::encode(&signature)))
@@ -118,29 +122,4 @@ fn claims(kind: TokenType, id: &str) -> String {
         r#""recorded":{"epoch":1,"sequence":42},"schema":1}"#.to_owned(),
     ]
     .concat()
-}
-
-pub(crate) fn policy() -> Policy {
-    Policy::new(ISSUER.to_owned(), AUDIENCE.to_owned(), Policy::DEFAULT_LEEWAY).unwrap()
-}
-
-/// What the verification says before the log is asked.
-pub(crate) fn judged(
-    token: &str,
-    keys: &[PublicKey],
-    limits: &Limits,
-    presented: &Presented<'_>,
-    now: u64,
-) -> Result<Current, Refusal> {
-    let unverified = Unverified::parse(token)?;
-    let key = keys.iter().find(|key| key.id() == unverified.unverified_key_id());
-    let now = Timestamp::from_seconds(now).unwrap();
-    unverified.check_signature(key)?.check_claims(&policy(), limits, presented, now)
-}
-
-/// Of a well-signed token with these bytes as claims.
-pub(crate) fn judged_with_claims(payload: &[u8]) -> Result<Current, Refusal> {
-    let draft = Draft { payload: payload.to_vec(), ..Draft::of(TokenType::Reverse, "") };
-    let presented = Presented { accepted_types: &TokenType::ALL, holder: None };
-    judged(&draft.token(), &[RS256.public().clone()], &Limits::default(), &presented, draft.now)
 }
