@@ -6,6 +6,7 @@ mod floors;
 mod follower;
 mod load;
 mod record;
+mod redis;
 mod report;
 mod revoke;
 mod stand;
@@ -70,7 +71,7 @@ const SHORT: Sizes = Sizes {
     ..FULL
 };
 
-const ALL: [&str; 6] = ["verify", "revoke", "many", "start", "cost", "calls"];
+const ALL: [&str; 7] = ["verify", "revoke", "many", "start", "cost", "calls", "redis"];
 
 fn main() -> ExitCode {
     let (mut sizes, mut chosen, mut records) = (FULL, Vec::new(), Records::default());
@@ -125,6 +126,7 @@ fn run(sizes: Sizes, chosen: &[String]) -> Result<(), Failure> {
             "many" => modest.block_on(revoke::run(sizes.many_followers, sizes.many_rounds, false))?,
             "start" => runtime.block_on(start::run(sizes.ids, sizes.starts))?,
             "cost" => cost::run(sizes.ids, sizes.projects)?,
+            "redis" => runtime.block_on(redis::run(sizes.calls))?,
             _ => runtime.block_on(calls::run(sizes.calls))?,
         }
     }

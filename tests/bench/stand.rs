@@ -127,10 +127,11 @@ impl Program {
     }
 }
 
-/// An issuer with keys and an embedded store on disk.
+/// An issuer with keys and, unless told otherwise, an embedded store on disk.
 pub(crate) struct Issuer {
     pub(crate) folder: TempDir,
     pub(crate) address: SocketAddr,
+    settings: Vec<(&'static str, String)>,
     program: Program,
 }
 
@@ -146,6 +147,11 @@ pub(crate) struct Clients {
 impl Issuer {
     /// With new keys and nothing in its store.
     pub(crate) async fn start() -> Result<Self, Failure> {
+        Self::start_with(Vec::new()).await
+    }
+
+    /// The same, with these settings in addition.
+    pub(crate) async fn start_with(settings: Vec<(&'static str, String)>) -> Result<Self, Failure> {
         // Beside the programs: a temporary folder of the system may be no disk at all.
         let folder = tempfile::tempdir_in(beside_us()?)?;
         let mut generate = Command::new(beside_us()?.join("issuer"));
@@ -155,14 +161,14 @@ impl Issuer {
             return Err("no keys were made".into());
         }
         let address = free_address()?;
-        let program = issuer(folder.path(), address).await?;
-        Ok(Self { folder, address, program })
+        let program = issuer(folder.path(), address, &settings).await?;
+        Ok(Self { folder, address, settings, program })
     }
 
     /// Stops it and starts it again over the same store.
     pub(crate) async fn again(self) -> Result<Self, Failure> {
         self.program.stop().await?;
-        let program = issuer(self.folder.path(), self.address).await?;
+        let program = issuer(self.folder.path(), self.address, &self.settings).await?;
         Ok(Self { program, ..self })
     }
 
@@ -285,7 +291,11 @@ impl Clients {
     }
 }
 
-async fn issuer(folder: &Path, address: SocketAddr) -> Result<Program, Failure> {
+async fn issuer(
+    folder: &Path,
+    address: SocketAddr,
+    settings: &[(&'static str, String)],
+) -> Result<Program, Failure> {
     let path = |name: &str| folder.join(name).display().to_string();
     let variables = [
         ("GRPC__LISTEN", address.to_string()),
@@ -293,7 +303,7 @@ async fn issuer(folder: &Path, address: SocketAddr) -> Result<Program, Failure> 
         ("KEYS__DIRECTORY", path("keys")),
         ("AUDIT__PATH", path("audit.jsonl")),
     ];
-    Program::start("issuer", On::Any, &variables).await
+    Program::start("issuer", On::Any, &[&variables, settings].concat()).await
 }
 
 /// The folder that this program was built into: the others are there too.

@@ -29,6 +29,8 @@ mod server;
 mod servers;
 #[cfg(test)]
 mod settings;
+#[cfg(test)]
+mod switches;
 
 #[cfg(test)]
 mod steps {
