@@ -4,6 +4,7 @@ mod calls;
 mod cost;
 mod floors;
 mod follower;
+mod guard;
 mod load;
 mod record;
 mod redis;
@@ -29,6 +30,7 @@ struct Sizes {
     ids: u32,
     projects: u32,
     calls: usize,
+    guard_rounds: usize,
     starts: usize,
     verify: verify::Sizes,
 }
@@ -41,6 +43,7 @@ const FULL: Sizes = Sizes {
     ids: 1_000_000,
     projects: 100_000,
     calls: 2_000,
+    guard_rounds: 200,
     starts: 5,
     verify: verify::Sizes { rounds: 5, window: 60_000, distinct: 100_000, misses: 8_000 },
 };
@@ -54,6 +57,7 @@ const SMALL: Sizes = Sizes {
     ids: 2_000,
     projects: 100,
     calls: 20,
+    guard_rounds: 2,
     starts: 1,
     verify: verify::Sizes { rounds: 1, window: 256, distinct: 128, misses: 32 },
 };
@@ -66,12 +70,13 @@ const SHORT: Sizes = Sizes {
     ids: 100_000,
     projects: 10_000,
     calls: 200,
+    guard_rounds: 20,
     starts: 2,
     verify: verify::Sizes { rounds: 3, window: 30_000, distinct: 5_000, misses: 1_500 },
     ..FULL
 };
 
-const ALL: [&str; 7] = ["verify", "revoke", "many", "start", "cost", "calls", "redis"];
+const ALL: [&str; 8] = ["verify", "revoke", "many", "start", "cost", "calls", "guard", "redis"];
 
 fn main() -> ExitCode {
     let (mut sizes, mut chosen, mut records) = (FULL, Vec::new(), Records::default());
@@ -125,6 +130,7 @@ fn run(sizes: Sizes, chosen: &[String]) -> Result<(), Failure> {
             "revoke" => runtime.block_on(revoke::run(sizes.followers, sizes.rounds, true))?,
             "many" => modest.block_on(revoke::run(sizes.many_followers, sizes.many_rounds, false))?,
             "start" => runtime.block_on(start::run(sizes.ids, sizes.starts))?,
+            "guard" => runtime.block_on(guard::run(sizes.guard_rounds))?,
             "cost" => cost::run(sizes.ids, sizes.projects)?,
             "redis" => runtime.block_on(redis::run(sizes.calls))?,
             _ => runtime.block_on(calls::run(sizes.calls))?,

@@ -80,16 +80,26 @@ fn the_top_level_holds_what_belongs_there() {
 }
 
 #[test]
-fn the_integration_guide_quotes_what_is_compiled_in_at_most_15_lines() {
+fn readme_and_guide_quote_a_component_that_is_compiled_in_at_most_15_lines() {
     let read = |path| fs::read_to_string(root().join(path)).unwrap();
-    let (example, guide) = (read("verifier/examples/guarded.rs"), read("docs/INTEGRATION.md"));
+    let example = read("verifier/examples/guarded.rs");
     let between = |text: &str, from, to| {
         let (_, rest) = text.split_once(from).unwrap();
         rest.split_once(to).unwrap().0.trim().to_owned()
     };
-    let quoted = between(&guide, "```rust\n", "```");
-    assert_eq!(quoted, between(&example, "// begin\n", "// end\n"));
-    assert!(quoted.lines().filter(|line| !line.is_empty()).count() <= 15);
+    let component = between(&example, "// begin\n", "// end\n");
+    assert!(component.lines().filter(|line| !line.is_empty()).count() <= 15);
+    for guide in ["README.md", "docs/INTEGRATION.md"] {
+        assert_eq!(between(&read(guide), "```rust\n", "```"), component, "{guide}");
+    }
+}
+
+#[test]
+fn the_clients_in_other_languages_have_at_most_30_lines() {
+    for client in ["python/verify.py", "node/verify.mjs"] {
+        let text = fs::read_to_string(root().join("verifier/examples").join(client)).unwrap();
+        assert!((10..=30).contains(&text.lines().count()), "{client}");
+    }
 }
 
 fn untidy(text: &str) -> Option<&'static str> {
