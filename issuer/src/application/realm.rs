@@ -59,6 +59,8 @@ pub struct Realm {
     pub keys: Vec<Arc<SigningKey>>,
     /// The public log key.
     pub log_key: PublicKey,
+    /// The log key.
+    pub log_signer: Arc<SigningKey>,
     /// Where tokens are signed.
     pub pool: SigningPool,
     /// For what must be recognised and not be read.

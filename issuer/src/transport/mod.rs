@@ -5,6 +5,7 @@ pub mod follow;
 pub mod issuer;
 pub mod jwks;
 pub mod methods;
+pub mod metrics;
 pub mod paging;
 pub mod projects;
 pub mod render;

@@ -43,6 +43,7 @@ pub fn issue(error: IssueError) -> Status {
         IssueError::NoSigningKey => unavailable("NO_SIGNING_KEY", text, LATER),
         IssueError::AuditUnavailable => unavailable("AUDIT_UNAVAILABLE", text, LATER),
         IssueError::ClockSuspect => unavailable("CLOCK_SUSPECT", text, SOON),
+        IssueError::SignerUnavailable => unavailable("SIGNER_UNAVAILABLE", text, SOON),
         IssueError::LostData => lost(),
         IssueError::StoreUnreachable => unavailable("STORE_UNREACHABLE", text, SOON),
         IssueError::Signing => internal(),
@@ -200,6 +201,7 @@ mod tests {
             (revoke(RevokeError::Log(AppendError::Lost)), "STORE_LOST_DATA"),
             (issue(IssueError::AuditUnavailable), "AUDIT_UNAVAILABLE"),
             (issue(IssueError::NoSigningKey), "NO_SIGNING_KEY"),
+            (issue(IssueError::SignerUnavailable), "SIGNER_UNAVAILABLE"),
         ] {
             assert_eq!(status.code(), Code::Unavailable);
             assert_eq!(status.get_details_error_info().unwrap().reason, reason);

@@ -9,6 +9,8 @@ mod others;
 #[cfg(test)]
 mod register;
 #[cfg(test)]
+mod signing;
+#[cfg(test)]
 mod trail;
 #[cfg(test)]
 mod world;

@@ -104,12 +104,23 @@ impl World {
 
     /// With `new_epoch` as by an operator's command.
     pub(crate) async fn opened(store: Arc<MemoryStore>, recovered: Recovered, new_epoch: bool) -> Self {
+        Self::with_keys(store, recovered, new_epoch, |keys| keys).await
+    }
+
+    /// With these instead of the keys of its folder.
+    pub(crate) async fn with_keys(
+        store: Arc<MemoryStore>,
+        recovered: Recovered,
+        new_epoch: bool,
+        keys: impl FnOnce(key_directory::Keys) -> key_directory::Keys,
+    ) -> Self {
+        let change = keys;
         let folder = tempfile::tempdir().unwrap();
         let wall = Timestamp::from_seconds(1_800_000_000).unwrap();
         let boot = BootInstant::from_duration(Duration::from_secs(1_000));
         let clock = Arc::new(ManualClock::new(Now { wall, boot }));
         key_directory::add(folder.path(), &SystemEntropy::default(), clock.now()).unwrap();
-        let keys = key_directory::read(folder.path(), Algorithm::Ps256).unwrap();
+        let keys = change(key_directory::read(folder.path(), Algorithm::Ps256).unwrap());
         let settings = Settings::read(SettingsFile::new(toml::Table::new(), [], "ISSUER_")).unwrap();
         let journal = Arc::new(Lines::default());
         let loaded = store.load().await.unwrap();

@@ -111,7 +111,7 @@ impl Writer {
                 return Err(self.lose(before.clone(), stands, super::others::ELSEWHERE).await);
             }
         }
-        after.head = Arc::new(signed.ok().and_then(Result::ok).ok_or(AppendError::Signing)?);
+        after.head = Arc::new(self.signed(signed).ok_or(AppendError::Signing)?);
         for (run, previous) in step.entries.chunks(RUN).zip(step.hashes.iter().step_by(RUN)) {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
             let (first, end) = (first.cursor.sequence, last.cursor.sequence);

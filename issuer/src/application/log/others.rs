@@ -59,7 +59,7 @@ impl Writer {
             let log_time = end.log_time.max(before.head.statement().log_time);
             let base = before.head.statement().base;
             let signed = self.pool.run(move || announcer.head(&log, base, log_time)).await;
-            let head = signed.ok().and_then(Result::ok).ok_or(AppendError::Signing)?;
+            let head = self.signed(signed).ok_or(AppendError::Signing)?;
             let after = Published { head: Arc::new(head), ..after };
             let reach = (before.log.cursor(), after.log.cursor());
             let any = PerType::from_fn(|_| true);

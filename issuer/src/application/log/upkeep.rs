@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use common::{encoding, revocation::head::Link, timestamp::Timestamp};
+use common::{encoding, revocation::head::Link, timestamp::Timestamp, trust::signed::SignError};
 
 use super::{Published, Writer};
-use crate::domain::{
-    event::What,
-    ports::{Append, Appended, LogEnd},
+use crate::{
+    application::signing_pool::NotRun,
+    domain::{
+        event::What,
+        ports::{Append, Appended, LogEnd},
+    },
 };
 
 impl Writer {
@@ -81,10 +84,9 @@ impl Writer {
         next.log.confirmed(log_time);
         let (announcer, policy, log) =
             (Arc::clone(&self.announcer), self.parts.policy.load_full(), next.log.clone());
-        let job = move || {
-            Some((announcer.head(&log, base, log_time).ok()?, announcer.trust(&policy, &log, log_time).ok()?))
-        };
-        let Ok(Some((head, trust))) = self.pool.run(job).await else {
+        let job =
+            move || Ok((announcer.head(&log, base, log_time)?, announcer.trust(&policy, &log, log_time)?));
+        let Some((head, trust)) = self.signed(self.pool.run(job).await) else {
             tracing::error!("the head of the revocation log could not be signed");
             return;
         };
@@ -93,6 +95,18 @@ impl Writer {
             next.trust = Arc::new(trust);
         }
         self.publish(next);
+    }
+
+    /// What was signed; what went wrong with it is told to health.
+    pub(super) fn signed<T>(&self, signed: Result<Result<T, SignError>, NotRun>) -> Option<T> {
+        match signed {
+            Ok(Ok(signed)) => Some(signed),
+            Ok(Err(SignError::Failed(why))) => {
+                self.parts.conditions.signing_failed(why);
+                None
+            }
+            Ok(Err(SignError::Unwritable(_))) | Err(_) => None,
+        }
     }
 }
 
