@@ -192,12 +192,17 @@ fn token(random: &mut StdRng, key: &SigningKey) -> Result<String, Failure> {
 }
 
 fn key() -> Result<SigningKey, Failure> {
-    let der = KeyPair::generate(KeySize::Rsa3072)?.as_der()?;
+    key_of(KeySize::Rsa3072, Algorithm::Ps256)
+}
+
+/// A new key of this size.
+pub(crate) fn key_of(size: KeySize, algorithm: Algorithm) -> Result<SigningKey, Failure> {
+    let der = KeyPair::generate(size)?.as_der()?;
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", {
         let text: Vec<char> = STANDARD.encode(der.as_ref()).chars().collect();
         text.chunks(64).map(|line| line.iter().collect::<String>()).collect::<Vec<_>>().join("\n")
     });
-    Ok(SigningKey::from_pem(&pem, Algorithm::Ps256)?)
+    Ok(SigningKey::from_pem(&pem, algorithm)?)
 }
 
 const ROUNDS: usize = 41;

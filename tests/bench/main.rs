@@ -5,6 +5,7 @@ mod cost;
 mod floors;
 mod follower;
 mod guard;
+mod issuing;
 mod load;
 mod record;
 mod redis;
@@ -13,6 +14,7 @@ mod revoke;
 mod stand;
 mod start;
 mod subjects;
+mod timing;
 mod tokens;
 mod verify;
 
@@ -33,6 +35,8 @@ struct Sizes {
     guard_rounds: usize,
     starts: usize,
     verify: verify::Sizes,
+    issuing: usize,
+    signatures: usize,
 }
 
 const FULL: Sizes = Sizes {
@@ -46,6 +50,8 @@ const FULL: Sizes = Sizes {
     guard_rounds: 200,
     starts: 5,
     verify: verify::Sizes { rounds: 5, window: 60_000, distinct: 100_000, misses: 8_000 },
+    issuing: 60,
+    signatures: 100_000,
 };
 
 /// Only to see that everything here works.
@@ -60,6 +66,8 @@ const SMALL: Sizes = Sizes {
     guard_rounds: 2,
     starts: 1,
     verify: verify::Sizes { rounds: 1, window: 256, distinct: 128, misses: 32 },
+    issuing: 1,
+    signatures: 200,
 };
 
 /// To see what a change is worth.
@@ -73,10 +81,13 @@ const SHORT: Sizes = Sizes {
     guard_rounds: 20,
     starts: 2,
     verify: verify::Sizes { rounds: 3, window: 30_000, distinct: 5_000, misses: 1_500 },
+    issuing: 20,
+    signatures: 10_000,
     ..FULL
 };
 
-const ALL: [&str; 8] = ["verify", "revoke", "many", "start", "cost", "calls", "guard", "redis"];
+const ALL: [&str; 10] =
+    ["verify", "revoke", "many", "start", "cost", "calls", "guard", "redis", "audit", "timing"];
 
 fn main() -> ExitCode {
     let (mut sizes, mut chosen, mut records) = (FULL, Vec::new(), Records::default());
@@ -94,6 +105,9 @@ fn main() -> ExitCode {
                 return ExitCode::from(64);
             }
         }
+    }
+    if let Some(number) = std::env::var_os("BENCH_SIGNATURES").and_then(|text| text.to_str()?.parse().ok()) {
+        sizes.signatures = number;
     }
     if chosen.is_empty() {
         chosen = ALL.map(String::from).to_vec();
@@ -132,6 +146,8 @@ fn run(sizes: Sizes, chosen: &[String]) -> Result<(), Failure> {
             "start" => runtime.block_on(start::run(sizes.ids, sizes.starts))?,
             "guard" => runtime.block_on(guard::run(sizes.guard_rounds))?,
             "cost" => cost::run(sizes.ids, sizes.projects)?,
+            "audit" => runtime.block_on(issuing::audit(sizes.issuing))?,
+            "timing" => timing::run(sizes.signatures)?,
             "redis" => runtime.block_on(redis::run(sizes.calls))?,
             _ => runtime.block_on(calls::run(sizes.calls))?,
         }

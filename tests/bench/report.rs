@@ -113,10 +113,27 @@ pub(crate) fn told_bytes(name: &str, bytes: u64, most: Option<u64>) {
     });
 }
 
+/// The same for a number that has no unit.
+pub(crate) fn told_number(name: &str, number: f64, most: f64) {
+    add(Row {
+        name: name.to_owned(),
+        value: number,
+        unit: "",
+        floor: None,
+        ratio: None,
+        target: format!("<= {most}"),
+        met: Some(number <= most),
+    });
+}
+
 impl Row {
     /// The figure for people.
     pub(crate) fn shown(&self, value: f64) -> String {
-        if self.unit == "B" { mebibytes(value) } else { format!("{:.3?}", Duration::from_secs_f64(value)) }
+        match self.unit {
+            "B" => mebibytes(value),
+            "" => format!("{value:.2}"),
+            _ => format!("{:.3?}", Duration::from_secs_f64(value)),
+        }
     }
 }
 
