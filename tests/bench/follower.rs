@@ -58,7 +58,7 @@ impl Follower {
             keeps_file: file,
         };
         let follower_id = format!("follower-{number}");
-        let introduction = Introduction { follower_id, instance: number, realm };
+        let introduction = Introduction { follower_id, instance: number, replaces: None, realm };
         let endpoint: Endpoint = format!("http://{}", issuer.address).parse()?;
         let client = FollowClient::new(vec![endpoint], introduction, number)?;
         let shared = Arc::new(SharedView::new(View::empty()));

@@ -91,6 +91,7 @@ fn hello() -> FollowHello {
         limits: [TokenType::Pseudonymisation, TokenType::Reverse, TokenType::Secondary].map(limit).to_vec(),
         entry_kinds: 1,
         schema: 1,
+        replaces: None,
     }
 }
 

@@ -27,7 +27,15 @@ pub struct Redis {
 impl Redis {
     /// Starts one that holds nothing.
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::over(tempfile::tempdir().unwrap())
+    }
+
+    /// As [`Redis::start`], with its files on the disk of that folder.
+    pub fn start_in(folder: &Path) -> Self {
+        Self::over(tempfile::tempdir_in(folder).unwrap())
+    }
+
+    fn over(folder: tempfile::TempDir) -> Self {
         let child = run(folder.path());
         let redis = Self { folder, child };
         redis.answers();

@@ -94,6 +94,47 @@ async fn whatever_redis_loses_is_noticed_within_2_s_and_comes_back_in_a_new_epoc
     }
 }
 
+/// Failure: `store check` says that all is well, mends what it cannot, or leaves a token from before alive.
+#[tokio::test]
+async fn an_operators_new_epoch_over_redis_refuses_everything_recorded_before() {
+    let mut realm = Realm::start().await;
+    realm.to_a.create(orders::reversible("study")).await.unwrap();
+    let token = realm.to_a.issue(orders::pseudonymise("study", OWNER)).await.unwrap().token;
+    realm.to_a.accepted(&token).await;
+    realm.to_a.revoke(tokens(["AAAAAAAAAAAAAAAAAAAAAA"])).await.unwrap();
+    assert!(realm.a.terminate().await && realm.b.terminate().await);
+    let check = |realm: &Realm, arguments: &[&str]| {
+        // Not A: its line to Redis is this test's own, which waits here.
+        let output = realm.b.run(&[&["store", "check"], arguments].concat());
+        (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (well, text) = check(&realm, &[]);
+    assert!(well && text.contains("it ends at 1/2 now") && text.contains("2 entries are held"), "{text}");
+    // Entries are gone from Redis, and both trails with them; what verifiers hold is out of reach.
+    for name in ["a", "b"] {
+        fs::remove_file(realm.path(&format!("{name}/audit.jsonl"))).unwrap();
+    }
+    realm.redis.tell("HDEL {ipms:default}:v1:meta audit:a audit:b");
+    realm.redis.tell("DEL {ipms:default}:v1:log {ipms:default}:v1:log_firsts");
+    let (well, text) = check(&realm, &[]);
+    assert!(!well && text.contains("--new-epoch"), "{text}");
+    let (well, text) = check(&realm, &["--new-epoch"]);
+    assert!(well && text.contains("it ends at 2/2 now"), "{text}");
+    tokio::join!(realm.a.start(), realm.b.start());
+    realm.call_anew();
+    for calls in [&realm.to_a, &realm.to_b] {
+        until("the verifiers move to the new epoch", async || {
+            let view = calls.view().await.ok()?;
+            let there = view.view?.cursor?.epoch == 2 && view.types.iter().all(|one| one.decidable);
+            there.then_some(())
+        })
+        .await;
+        assert_eq!(calls.refused(&token).await, RefusalReason::Revoked, "recorded before");
+    }
+    let new = realm.to_b.token(orders::pseudonymise("study", OWNER)).await;
+    realm.to_a.accepted(&new).await;
+}
+
 /// The longest that a sleep of 10 ms took too long, in milliseconds.
 fn stalls() -> Arc<AtomicU64> {
     let longest = Arc::new(AtomicU64::new(0));

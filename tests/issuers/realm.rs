@@ -18,9 +18,9 @@ pub(crate) struct Realm {
     pub(crate) a: Program,
     pub(crate) b: Program,
     /// Follows A.
-    _of_a: Program,
+    of_a: Program,
     /// Follows B, and A when B is gone.
-    _of_b: Program,
+    of_b: Program,
     pub(crate) to_a: Calls,
     pub(crate) to_b: Calls,
     folder: tempfile::TempDir,
@@ -68,9 +68,15 @@ impl Realm {
         tokio::join!(of_a.start(), of_b.start());
         let to_a = Calls::new(a.grpc(), of_b.grpc());
         let to_b = Calls::new(b.grpc(), of_a.grpc());
-        let realm = Self { redis, line, a, b, _of_a: of_a, _of_b: of_b, to_a, to_b, folder };
+        let realm = Self { redis, line, a, b, of_a, of_b, to_a, to_b, folder };
         tokio::join!(realm.to_a.fresh(), realm.to_b.fresh());
         realm
+    }
+
+    /// Calls anew: connections of before may be broken.
+    pub(crate) fn call_anew(&mut self) {
+        self.to_a = Calls::new(self.a.grpc(), self.of_b.grpc());
+        self.to_b = Calls::new(self.b.grpc(), self.of_a.grpc());
     }
 
     /// A file of one of the processes: `a/audit.jsonl`.

@@ -216,8 +216,9 @@ fn following(
     alarms: &Alarms,
 ) -> Result<(FollowConfig<Snapshot>, FollowClient), RunError> {
     let (instance, seed) = (drawn::<8>()?, drawn::<8>()?);
-    let (file, initial) = match &settings.snapshot {
-        None => (None, View::empty()),
+    let instance = u64::from_be_bytes(instance);
+    let (file, initial, replaces) = match &settings.snapshot {
+        None => (None, View::empty(), None),
         Some(path) => {
             let identity = Identity {
                 issuer: settings.issuer.clone(),
@@ -231,7 +232,9 @@ fn following(
             if opened.rolled_back {
                 alarms.raise(Alarm::SnapshotRolledBack);
             }
-            (Some(opened.snapshot), opened.view)
+            let mut snapshot = opened.snapshot;
+            snapshot.hold(instance, boot);
+            (Some(snapshot), opened.view, opened.predecessor)
         }
     };
     let expected = Expected {
@@ -244,7 +247,8 @@ fn following(
     };
     let introduction = Introduction {
         follower_id: settings.follower_id.clone(),
-        instance: u64::from_be_bytes(instance),
+        instance,
+        replaces,
         realm: settings.realm.clone(),
     };
     let issuers = FollowClient::new(settings.endpoints.clone(), introduction, u64::from_be_bytes(seed))?;

@@ -36,6 +36,8 @@ pub struct Hello {
     pub entry_kinds: u32,
     /// The highest claims version that it knows.
     pub schema: u64,
+    /// The instance that held its file before and has ended.
+    pub replaces: Option<u64>,
 }
 
 /// What a verifier is told.
@@ -101,6 +103,12 @@ impl Feed {
             return Err(FollowError::TooOld);
         }
         let session = enter(&realm, &hello.follower, hello.limits).await?;
+        if let Some(instance) = hello.replaces.filter(|instance| *instance != hello.follower.instance) {
+            let before = Follower { id: hello.follower.id.clone(), instance };
+            realm.followers.ended(&before);
+            // Whoever answered it: it asks nobody any more. What stays is waited for, as if it had not been said.
+            realm.store.remove_followers(vec![(before, None)]).await.ok();
+        }
         let published = realm.log.published();
         let keys = LogKeys::new(vec![realm.log_key.clone()]).ok();
         // A head that this log key did not sign tells nothing; the verifier is sent everything.
@@ -250,7 +258,7 @@ impl Feed {
         self.realm.followers.leave(&self.follower, self.session);
         let tenure = Tenure { issuer: self.realm.followers.me(), session: self.session };
         // A row that stays in the store is taken out later, and waited for until then.
-        self.realm.store.remove_followers(vec![(self.follower, tenure)]).await.ok();
+        self.realm.store.remove_followers(vec![(self.follower, Some(tenure))]).await.ok();
     }
 }
 

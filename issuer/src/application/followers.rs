@@ -76,6 +76,12 @@ impl Followers {
         self.moved.notify_waiters();
     }
 
+    /// See [`Register::ended`].
+    pub fn ended(&self, follower: &Follower) {
+        self.state().register.ended(follower);
+        self.moved.notify_waiters();
+    }
+
     /// See [`Register::acknowledge`].
     pub fn acknowledge(&self, follower: &Follower, cursor: Cursor) {
         self.state().register.acknowledge(follower, cursor);

@@ -200,6 +200,7 @@ pub(super) async fn write_down(
     reason: &'static str,
     late: bool,
 ) {
+    let mut lines = Vec::new();
     for run in entries.chunks(RUN) {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
         let what = What::Append(event::Append {
@@ -212,15 +213,22 @@ pub(super) async fn write_down(
             comment: String::new(),
             project_id: None,
         });
-        // A trail that is down is noted where it is written; the log stands all the same.
-        let line = vec![(Arc::from(ACTOR), what)];
-        if late {
-            trail.write_late(line).await.ok()
-        } else {
-            trail.write_or_owe(line).await.ok()
-        };
         previous = run.iter().fold(previous, |hash, entry| entry.link(&hash));
+        lines.push((Arc::from(ACTOR), what));
+        if lines.len() == LINES {
+            written(trail, std::mem::take(&mut lines), late).await;
+        }
     }
+    written(trail, lines, late).await;
+}
+
+/// A trail that is down is noted where it is written; the log stands all the same.
+async fn written(trail: &Trail, lines: Vec<(Arc<str>, What<'static>)>, late: bool) {
+    if late {
+        trail.write_late(lines).await.ok()
+    } else {
+        trail.write_or_owe(lines).await.ok()
+    };
 }
 
 async fn told(trail: &Trail, chain: &Chain, from: &str) {
@@ -284,4 +292,6 @@ const fn empty_of(epoch: u64) -> Chain {
 
 /// Entries in one line of the trail, and in one run that a follower is sent: some 300 KiB at most.
 pub(super) const RUN: usize = 1_000;
+/// Lines that are written as one.
+const LINES: usize = 64;
 const ACTOR: &str = "issuer";

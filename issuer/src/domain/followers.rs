@@ -173,6 +173,11 @@ impl Register {
         }
     }
 
+    /// This verifier's process has ended: its successor holds its file's lock.
+    pub fn ended(&mut self, follower: &Follower) {
+        self.rows.remove(follower);
+    }
+
     /// Every reader of this verifier sees everything up to `cursor`, and so does its file. An older cursor changes nothing.
     pub fn acknowledge(&mut self, follower: &Follower, cursor: Cursor) {
         if let Some(state) = self.rows.get_mut(follower) {

@@ -102,8 +102,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// stands now. Safe to repeat.
     fn save_follower(&self, row: Row) -> Answer<'_, Row>;
 
-    /// Removes those rows that are still of this tenure. Safe to repeat.
-    fn remove_followers(&self, followers: Vec<(Follower, Tenure)>) -> Answer<'_, ()>;
+    /// Removes those rows that are still of this tenure (`None`: of any). Safe to repeat.
+    fn remove_followers(&self, followers: Vec<(Follower, Option<Tenure>)>) -> Answer<'_, ()>;
 
     /// A confirmed round: writes the issuer's row if it stands as it must, takes over what its followers acknowledged, and
     /// answers what [`Store::copies`] copies hold at one instant: nothing acknowledged before this call lies behind it.

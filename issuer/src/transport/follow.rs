@@ -238,6 +238,7 @@ fn read_hello(first: Option<pb::FollowRequest>) -> Result<Hello, Violations> {
         limits,
         entry_kinds: given.entry_kinds,
         schema: u64::from(given.schema),
+        replaces: given.replaces,
     }))
 }
 

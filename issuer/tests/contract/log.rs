@@ -139,6 +139,19 @@ pub(crate) async fn a_new_epoch_replaces_the_one_before(store: &dyn Store) {
     holds(store, &log).await;
 }
 
+pub(crate) async fn a_long_new_epoch_stands_as_a_whole(store: &dyn Store) {
+    let mut log = Log::new();
+    log.append(store, 3).await;
+    let (append, mut log) = log.next_epoch(20_000);
+    assert!(append.entries.len() > 1 << 20, "longer than one call to a server takes");
+    let elsewhere = Append { after: Some((9, log.link(3))), ..append.clone() };
+    assert!(matches!(store.append(elsewhere).await, Ok(Appended::EndedElsewhere(Some(_)))));
+    assert_eq!(store.append(append).await, Ok(Appended::Done));
+    holds(store, &log).await;
+    log.append(store, 1).await;
+    holds(store, &log).await;
+}
+
 pub(crate) async fn an_append_of_no_entries_moves_the_log_time(store: &dyn Store) {
     let mut log = ready(store).await;
     let before = log.end.unwrap().log_time;

@@ -101,6 +101,7 @@ contract! {
         of_steps_that_wait_together_only_those_that_conflict_fail
         the_base_of_an_append_counts_in_a_new_epoch_only
         a_new_epoch_replaces_the_one_before
+        a_long_new_epoch_stands_as_a_whole
         an_append_of_no_entries_moves_the_log_time
         the_log_time_never_goes_back
         a_trim_forgets_every_entry_up_to_its_base

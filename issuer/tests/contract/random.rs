@@ -163,7 +163,7 @@ async fn take(store: &dyn Store, step: &Step, log: &mut Log) -> String {
         }
         Step::Leave { instances } => {
             let rows = instances.into_iter().map(|instance| row("verifier", instance, 1, 1));
-            let rows = rows.map(|row| (row.follower, row.tenure)).collect();
+            let rows = rows.map(|row| (row.follower, Some(row.tenure))).collect();
             format!("{:?}", store.remove_followers(rows).await)
         }
         Step::Round { issuer, number, entry, acknowledges, known } => {

@@ -45,12 +45,14 @@ pub(crate) async fn a_row_is_removed_only_while_it_is_of_the_same_hello(store: &
     for joined in [row("a", 1, 1, 1), row("b", 1, 1, 1), row("b", 1, 1, 2)] {
         store.save_follower(joined).await.unwrap();
     }
-    let of = |row: Row| (row.follower, row.tenure);
+    let of = |row: Row| (row.follower, Some(row.tenure));
     let gone = vec![of(row("a", 1, 1, 1)), of(row("b", 1, 1, 1)), of(row("c", 1, 1, 1))];
     for _ in 0..2 {
         assert_eq!(store.remove_followers(gone.clone()).await, Ok(()));
         assert_eq!(store.load().await.unwrap().followers, [row("b", 1, 1, 2)]);
     }
+    assert_eq!(store.remove_followers(vec![(row("b", 1, 1, 1).follower, None)]).await, Ok(()));
+    assert_eq!(store.load().await.unwrap().followers, [], "whoever answers it");
 }
 
 pub(crate) async fn a_round_shows_what_stands(store: &dyn Store) {

@@ -168,7 +168,7 @@ async fn follow(store: Arc<EmbeddedStore>, round: u32) {
         Acknowledged::Joined { instance }.tell();
         if number > 1 {
             let gone = row(instance - 1);
-            store.remove_followers(vec![(gone.follower, gone.tenure)]).await.unwrap();
+            store.remove_followers(vec![(gone.follower, Some(gone.tenure))]).await.unwrap();
             Acknowledged::Left { instance: instance - 1 }.tell();
         }
     }

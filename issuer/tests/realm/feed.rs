@@ -86,6 +86,7 @@ fn hello() -> pb::FollowHello {
         limits: kinds.map(limit).into(),
         entry_kinds: 1,
         schema: 1,
+        replaces: None,
     }
 }
 

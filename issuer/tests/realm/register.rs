@@ -203,6 +203,7 @@ impl Model {
                 let now = self.boot(n);
                 let gone = self.issuers[n].register.expire(now);
                 if !self.issuers[n].cut {
+                    let gone = gone.into_iter().map(|(follower, tenure)| (follower, Some(tenure))).collect();
                     at_once(self.store.remove_followers(gone));
                     for (id, number) in self.issuers[n].register.silent() {
                         at_once(self.store.expel(id, number));
@@ -229,7 +230,7 @@ impl Model {
                     let tenure =
                         issuer::domain::followers::Tenure { issuer: self.issuers[n].row.id, session };
                     if !self.issuers[n].cut {
-                        at_once(self.store.remove_followers(vec![(follower, tenure)]));
+                        at_once(self.store.remove_followers(vec![(follower, Some(tenure))]));
                     }
                 }
                 self.verifiers[v] = self.verifier(v as u64);

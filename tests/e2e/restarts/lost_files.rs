@@ -60,6 +60,30 @@ async fn an_older_store_is_noticed_and_refilled_in_a_new_epoch() {
     pair.accepted(&new).await;
 }
 
+/// Failure: an entry that nobody holds any more is called reached, or not there yet.
+#[tokio::test]
+async fn a_cursor_beyond_what_was_carried_over_is_lost_by_name() {
+    let mut pair = Pair::start().await;
+    pair.end_verifier().await;
+    pair.end_issuer().await;
+    fs::copy(pair.path(STORE), pair.path("older")).unwrap();
+    pair.start_issuer().await.unwrap();
+    let kept = pair.revoke(tokens(["AAAAAAAAAAAAAAAAAAAAAA"])).await.unwrap().cursor.unwrap();
+    pair.end_issuer().await;
+    fs::copy(pair.path(AUDIT), pair.path("older-audit")).unwrap();
+    pair.start_issuer().await.unwrap();
+    let lost = pair.revoke(tokens(["AAAAAAAAAAAAAAAAAAAAAQ"])).await.unwrap().cursor.unwrap();
+    pair.end_issuer().await;
+    // The store comes back without both entries, the trail without the last one; no verifier has it.
+    fs::copy(pair.path("older"), pair.path(STORE)).unwrap();
+    fs::copy(pair.path("older-audit"), pair.path(AUDIT)).unwrap();
+    pair.start_issuer().await.unwrap();
+    let refused = pair.await_visibility(lost, Duration::ZERO).await.unwrap_err();
+    assert_eq!((refused.code(), &*expect::reason(&refused)), (tonic::Code::DataLoss, "CURSOR_LOST"));
+    let carried = pair.await_visibility(kept, Duration::ZERO).await;
+    assert!(carried.is_ok(), "what was carried over is not lost: {carried:?}");
+}
+
 #[tokio::test]
 async fn a_store_that_lost_a_withdrawal_does_not_grant_what_was_withdrawn() {
     let mut pair = Pair::start().await;

@@ -1,5 +1,7 @@
 //! The real programs, ended by signals.
 
+use std::time::Duration;
+
 use common::proto::v1::{RefusalReason, TokenState};
 use harness::{
     calls::tokens,
@@ -49,6 +51,35 @@ async fn a_killed_verifier_goes_on_from_its_file_without_an_issuer() {
     programs.restart_verifier().await;
     assert_eq!(programs.refused(&revoked.token).await, RefusalReason::Revoked);
     programs.accepted(&spared).await;
+}
+
+/// Failure: `AwaitVisibility` waits for a process that was killed, although its successor holds its file.
+#[tokio::test]
+async fn the_successor_of_a_killed_verifier_takes_the_place_of_its_row() {
+    let mut programs = Programs::start().await;
+    let file = || std::fs::read(programs.path("view")).unwrap();
+    let before = file();
+    until("a lease is written", async || (file() != before).then_some(())).await;
+    for _ in 0..3 {
+        programs.verifier.kill();
+        programs.restart_verifier().await;
+        programs.fresh().await;
+        let revoked = programs.revoke(tokens(["AAAAAAAAAAAAAAAAAAAAAA"])).await.unwrap();
+        assert_eq!(revoked.followers, 1, "one that runs");
+        let seen = programs.await_visibility(revoked.cursor.unwrap(), Duration::from_secs(20)).await.unwrap();
+        assert!(seen.reached, "{seen:?}");
+        let before = std::fs::read(programs.path("view")).unwrap();
+        let changed = async || (std::fs::read(programs.path("view")).unwrap() != before).then_some(());
+        until("its own lease is written", changed).await;
+    }
+    // A copy of the file is another file: whoever held the first one may be running.
+    programs.verifier.kill();
+    std::fs::copy(programs.path("view"), programs.path("copy")).unwrap();
+    std::fs::rename(programs.path("copy"), programs.path("view")).unwrap();
+    programs.restart_verifier().await;
+    programs.fresh().await;
+    let revoked = programs.revoke(tokens(["AAAAAAAAAAAAAAAAAAAAAA"])).await.unwrap();
+    assert_eq!(revoked.followers, 2, "nobody knows that the other one has ended");
 }
 
 #[tokio::test]

@@ -65,6 +65,8 @@ pub struct Introduction {
     pub follower_id: String,
     /// Drawn at start, so that a restarted verifier is another one.
     pub instance: u64,
+    /// The instance that held this verifier's file before and has ended.
+    pub replaces: Option<u64>,
     /// The realm that is expected.
     pub realm: String,
 }

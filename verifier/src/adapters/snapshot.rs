@@ -28,7 +28,7 @@ use common::{
 
 use self::{
     damage::Stop,
-    frames::{run_payload, signed_payload},
+    frames::{Holder, run_payload, signed_payload},
     load::{Loaded, Loader},
     rewrite::measure,
 };
@@ -60,6 +60,10 @@ pub struct Snapshot {
     rewritten: u64,
     /// A write failed, so the end of the file is of no use.
     torn: bool,
+    /// This process, and the boot that it runs in.
+    holder: Option<(u64, BootId)>,
+    /// The file names it.
+    named: bool,
 }
 
 /// A file that was opened.
@@ -74,6 +78,8 @@ pub struct Opened {
     /// The file was touched since its lease was written, as by putting an older copy back: its entries are signed and
     /// stay, its lease is not believed.
     pub rolled_back: bool,
+    /// The instance that held this very file before, in this boot. It has ended: its lock is gone.
+    pub predecessor: Option<u64>,
 }
 
 /// A file that could not be believed.
@@ -101,8 +107,8 @@ impl Snapshot {
         now: Now,
     ) -> Result<Opened, SnapshotError> {
         let why = match Self::load(path, identity, keys, boot, now) {
-            Ok((snapshot, view, rolled_back)) => {
-                return Ok(Opened { snapshot, view, refused: None, rolled_back });
+            Ok((snapshot, view, rolled_back, predecessor)) => {
+                return Ok(Opened { snapshot, view, refused: None, rolled_back, predecessor });
             }
             Err(Stop::Damage(why)) => why,
             Err(Stop::Foreign | Stop::Open(OpenError::Foreign)) => return Err(SnapshotError::Foreign),
@@ -113,8 +119,9 @@ impl Snapshot {
         let aside = set_aside(path)?;
         tracing::error!(%why, aside = %aside.display(), "the snapshot is refused and set aside");
         match Self::load(path, identity, keys, boot, now) {
-            Ok((snapshot, view, rolled_back)) => {
-                Ok(Opened { snapshot, view, refused: Some(SetAside { why, path: aside }), rolled_back })
+            Ok((snapshot, view, rolled_back, predecessor)) => {
+                let refused = Some(SetAside { why, path: aside });
+                Ok(Opened { snapshot, view, refused, rolled_back, predecessor })
             }
             Err(_) => Err(SnapshotError::Io(io::Error::other("a new file cannot be begun"))),
         }
@@ -126,13 +133,15 @@ impl Snapshot {
         keys: &LogKeys,
         boot: BootId,
         now: Now,
-    ) -> Result<(Self, View, bool), Stop> {
+    ) -> Result<(Self, View, bool, Option<u64>), Stop> {
         // Before it is opened, which may cut a torn end off.
         let changed = changed_at(path);
         let mut loader = Loader::new(identity, keys);
         let file = FramedFile::open(path, |frame| loader.take(frame))?;
         let (entries, entry_bytes) = (loader.entries, loader.entry_bytes);
-        let Loaded { mut view, head, mut lease, identified, loose_end } = loader.finish(boot, now)?;
+        let Loaded { mut view, head, mut lease, holder, identified, loose_end } = loader.finish(boot, now)?;
+        let same = |holder: &Holder| holder.boot == boot && Some(holder.file) == number(path);
+        let predecessor = holder.filter(same).map(|holder| holder.instance);
         let rolled_back = touched_since(lease.as_ref(), changed, now);
         if rolled_back {
             tracing::error!(
@@ -151,13 +160,20 @@ impl Snapshot {
             entry_bytes,
             rewritten: 0,
             torn: loose_end,
+            holder: None,
+            named: false,
         };
         if !identified {
             let payload = snapshot.identity.to_bytes();
             snapshot.write(&[Frame { kind: frames::IDENTITY, payload: &payload }])?;
         }
         snapshot.mend()?;
-        Ok((snapshot, view, rolled_back))
+        Ok((snapshot, view, rolled_back, predecessor))
+    }
+
+    /// This process holds the file from now on, in this boot: so its successor can say whose row is of nobody any more.
+    pub const fn hold(&mut self, instance: u64, boot: BootId) {
+        self.holder = Some((instance, boot));
     }
 
     fn is_followed_by(&self, batch: &Batch) -> bool {
@@ -175,6 +191,12 @@ impl Snapshot {
     fn write(&mut self, frames: &[Frame<'_>]) -> io::Result<()> {
         self.file.append(frames).inspect_err(|_| self.torn = true)
     }
+}
+
+/// Device and inode: a copy has others.
+fn number(path: &Path) -> Option<(u64, u64)> {
+    let of = fs::metadata(path).ok()?;
+    Some((of.dev(), of.ino()))
 }
 
 /// When anything about the file was last changed, as the file system has it: nobody can set that back.
@@ -221,6 +243,15 @@ impl Book for Snapshot {
 
     fn lease(&mut self, record: LeaseRecord) -> io::Result<()> {
         self.mend()?;
+        // With a lease, not before: a file that was touched since its last lease has none.
+        if let Some((instance, boot)) = self.holder.filter(|_| !self.named)
+            && let Some(file) = number(&self.path)
+        {
+            let payload = Holder { instance, boot, file }.to_bytes();
+            let frame = Frame { kind: frames::HOLDER, payload: &payload };
+            self.file.append_unsynced(&[frame]).inspect_err(|_| self.torn = true)?;
+            self.named = true;
+        }
         let frame = Frame { kind: frames::LEASE, payload: &record.to_bytes() };
         self.file.append_unsynced(&[frame]).inspect_err(|_| self.torn = true)?;
         self.lease = Some(record);

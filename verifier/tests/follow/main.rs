@@ -69,7 +69,8 @@ impl Verifier {
             boot: BOOT,
             keeps_file: book.is_some(),
         };
-        let introduction = Introduction { follower_id: "v".into(), instance: 7, realm: REALM.into() };
+        let introduction =
+            Introduction { follower_id: "v".into(), instance: 7, replaces: None, realm: REALM.into() };
         let endpoints = endpoints.iter().map(|text| text.parse::<Endpoint>().unwrap()).collect();
         let client = FollowClient::new(endpoints, introduction, 7).unwrap();
         let (shared, alarms) = (Arc::new(SharedView::new(View::empty())), Arc::new(Alarms::default()));

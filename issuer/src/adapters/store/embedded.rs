@@ -201,7 +201,7 @@ impl Store for EmbeddedStore {
         self.write(move |transaction, _| register::join(transaction, row))
     }
 
-    fn remove_followers(&self, followers: Vec<(Follower, Tenure)>) -> Answer<'_, ()> {
+    fn remove_followers(&self, followers: Vec<(Follower, Option<Tenure>)>) -> Answer<'_, ()> {
         self.write(move |transaction, _| register::leave(transaction, &followers))
     }
 

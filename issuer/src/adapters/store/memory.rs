@@ -222,7 +222,7 @@ impl Store for MemoryStore {
         Box::pin(async { Ok(self.state().register.join(row)) })
     }
 
-    fn remove_followers(&self, followers: Vec<(Follower, Tenure)>) -> Answer<'_, ()> {
+    fn remove_followers(&self, followers: Vec<(Follower, Option<Tenure>)>) -> Answer<'_, ()> {
         Box::pin(async move {
             self.state().register.leave(&followers);
             Ok(())

@@ -106,7 +106,7 @@ impl RedisStore {
             // Looked at now, so that a mistake in them is told as one.
             files.configure()?;
         }
-        let keys = Keys::new(realm);
+        let keys = Keys::new(realm, &settings.issuer);
         let (whereabouts, lookout) = Whereabouts::of(&url.topology, &dialler, &keys.meta, deadline);
         let cluster = matches!(url.topology, Topology::Cluster { .. });
         let target = Target {
@@ -220,7 +220,7 @@ impl Store for RedisStore {
         Box::pin(self.take_join(row))
     }
 
-    fn remove_followers(&self, followers: Vec<(Follower, Tenure)>) -> Answer<'_, ()> {
+    fn remove_followers(&self, followers: Vec<(Follower, Option<Tenure>)>) -> Answer<'_, ()> {
         Box::pin(self.take_leave(followers))
     }
 

@@ -28,10 +28,10 @@ impl Register {
         row
     }
 
-    pub(super) fn leave(&mut self, followers: &[(Follower, Tenure)]) {
+    pub(super) fn leave(&mut self, followers: &[(Follower, Option<Tenure>)]) {
         let before = self.rows.len();
         for (follower, tenure) in followers {
-            if self.rows.get(follower).is_some_and(|row| row.tenure == *tenure) {
+            if self.rows.get(follower).is_some_and(|row| tenure.is_none_or(|one| row.tenure == one)) {
                 self.rows.remove(follower);
             }
         }

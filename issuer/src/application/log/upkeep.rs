@@ -20,6 +20,7 @@ impl Writer {
         let gone = self.parts.followers.expire(now.boot);
         if !gone.is_empty() {
             // Tried again as long as one of them is seen there.
+            let gone = gone.into_iter().map(|(follower, tenure)| (follower, Some(tenure))).collect();
             self.parts.store.remove_followers(gone).await.ok();
         }
         self.expel_silent().await;

@@ -32,6 +32,7 @@ pub(super) fn said(said: Said, by: &Introduction) -> pb::FollowRequest {
                 .collect(),
             entry_kinds: ENTRY_KINDS,
             schema: u32::try_from(SCHEMA).unwrap_or(u32::MAX),
+            replaces: by.replaces,
         }),
         Said::Probe(number) => Request::Probe(pb::FollowProbe { number }),
         Said::Acknowledge(cursor) => {

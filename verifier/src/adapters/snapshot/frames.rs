@@ -2,7 +2,7 @@
 
 use common::{
     key_id::KeyId,
-    revocation::entry::Hash,
+    revocation::{entry::Hash, lease::BootId},
     trust::{Signed, Statement, Verified},
 };
 
@@ -19,6 +19,9 @@ pub(super) const HEAD: u8 = 3;
 pub(super) const TRUST: u8 = 4;
 /// The last renewal of the lease.
 pub(super) const LEASE: u8 = 5;
+
+/// Which process holds the file: written before each lease that could be gone on from.
+pub(super) const HOLDER: u8 = 6;
 
 /// Whose log it is: a file of another issuer, another realm, or other log keys is not ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -64,6 +67,32 @@ fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
     let length = usize::try_from(u64::from_be_bytes(*length)).ok()?;
     let (text, rest) = rest.split_at_checked(length)?;
     Some((str::from_utf8(text).ok()?.to_owned(), rest))
+}
+
+/// Which process held the file, and which file that was: a copy of it is another one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Holder {
+    /// Its instance number.
+    pub(super) instance: u64,
+    /// The boot of the machine.
+    pub(super) boot: BootId,
+    /// Device and inode.
+    pub(super) file: (u64, u64),
+}
+
+impl Holder {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let numbers = [self.instance, self.file.0, self.file.1].map(u64::to_be_bytes);
+        [numbers.as_flattened(), &self.boot.0].concat()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (instance, rest) = bytes.split_first_chunk()?;
+        let (device, rest) = rest.split_first_chunk()?;
+        let (inode, boot) = rest.split_first_chunk()?;
+        let [instance, device, inode] = [instance, device, inode].map(|bytes| u64::from_be_bytes(*bytes));
+        Some(Self { instance, boot: BootId(boot.try_into().ok()?), file: (device, inode) })
+    }
 }
 
 /// A run as it lies in a frame.

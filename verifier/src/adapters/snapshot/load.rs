@@ -15,7 +15,7 @@ use common::{
 use super::{
     Damage, Identity,
     damage::Stop,
-    frames::{self, RunFrame},
+    frames::{self, Holder, RunFrame},
 };
 use crate::{
     adapters::framed_file::Frame,
@@ -34,6 +34,7 @@ pub(super) struct Loader<'a> {
     head: Option<(Head, Signed)>,
     trust: Option<Verified<Trust>>,
     lease: Option<LeaseRecord>,
+    holder: Option<Holder>,
     pub(super) entries: u64,
     pub(super) entry_bytes: u64,
 }
@@ -43,6 +44,8 @@ pub(super) struct Loaded {
     pub(super) view: View,
     pub(super) head: Option<Verified<Head>>,
     pub(super) lease: Option<LeaseRecord>,
+    /// Who held the file last.
+    pub(super) holder: Option<Holder>,
     /// Whether the file has an identity yet.
     pub(super) identified: bool,
     /// Runs at the end that no head covers: not believed, and to be taken out of the file.
@@ -60,6 +63,7 @@ impl<'a> Loader<'a> {
             head: None,
             trust: None,
             lease: None,
+            holder: None,
             entries: 0,
             entry_bytes: 0,
         }
@@ -80,6 +84,10 @@ impl<'a> Loader<'a> {
             frames::TRUST => self.trust(&frames::read_signed(frame.payload)?).map_err(Stop::from),
             frames::LEASE => {
                 self.lease = Some(LeaseRecord::from_bytes(frame.payload).ok_or(Damage::Malformed)?);
+                Ok(())
+            }
+            frames::HOLDER => {
+                self.holder = Some(Holder::from_bytes(frame.payload).ok_or(Damage::Malformed)?);
                 Ok(())
             }
             _ => Err(Damage::Malformed.into()),
@@ -148,7 +156,7 @@ impl<'a> Loader<'a> {
             loose_end = self.log.is_some();
         }
         let lease = self.lease.filter(|_| view.lease.is_some());
-        Ok(Loaded { view, head: covered, lease, identified: self.identified, loose_end })
+        Ok(Loaded { view, head: covered, lease, holder: self.holder, identified: self.identified, loose_end })
     }
 }
 

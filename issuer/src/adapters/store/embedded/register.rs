@@ -24,7 +24,10 @@ pub(super) fn join(transaction: &WriteTransaction, row: Row) -> Result<Row, Faul
     Ok(row)
 }
 
-pub(super) fn leave(transaction: &WriteTransaction, followers: &[(Follower, Tenure)]) -> Result<(), Fault> {
+pub(super) fn leave(
+    transaction: &WriteTransaction,
+    followers: &[(Follower, Option<Tenure>)],
+) -> Result<(), Fault> {
     let mut register = read(transaction)?;
     register.leave(followers);
     write(transaction, &register)

@@ -39,6 +39,9 @@ pub(super) struct Keys {
     pub(super) log: String,
     /// Sorted set: those sequences, in order.
     pub(super) firsts: String,
+    /// The same two of an epoch that an issuer is about to open, if it is long; of each issuer its own.
+    pub(super) next_log: String,
+    pub(super) next_firsts: String,
     /// Hash: instance in 20 digits and follower id → who answers it: issuer and session in 20 digits each, row.
     pub(super) followers: String,
     /// Hash: issuer in 20 digits → number of its last round in 20 digits, row.
@@ -47,7 +50,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(realm: &str) -> Self {
+    pub(super) fn new(realm: &str, issuer: &str) -> Self {
         let prefix = format!("{{ipms:{realm}}}:v1:");
         let key = |name: &str| format!("{prefix}{name}");
         Self {
@@ -62,6 +65,8 @@ impl Keys {
             idempotency_of: key("idempotency_of"),
             log: key("log"),
             firsts: key("log_firsts"),
+            next_log: key(&format!("next_log:{issuer}")),
+            next_firsts: key(&format!("next_log_firsts:{issuer}")),
             followers: key("followers"),
             issuers: key("issuers"),
             prefix,

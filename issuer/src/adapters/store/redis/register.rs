@@ -40,10 +40,13 @@ impl RedisStore {
         Err(StoreError::Unreachable)
     }
 
-    pub(super) async fn take_leave(&self, followers: Vec<(Follower, Tenure)>) -> Result<(), StoreError> {
+    pub(super) async fn take_leave(
+        &self,
+        followers: Vec<(Follower, Option<Tenure>)>,
+    ) -> Result<(), StoreError> {
         let mut call = Call::new(LEAVE).key(self.keys.meta.as_str()).key(self.keys.followers.as_str());
         for (follower, tenure) in &followers {
-            call = call.arg(name(follower)).arg(held(*tenure));
+            call = call.arg(name(follower)).arg(tenure.map_or(String::new(), held));
         }
         self.step(call).await.map(drop)
     }
@@ -160,12 +163,12 @@ redis.call('HSET', KEYS[1], 'rows', redis.call('HLEN', KEYS[2]))
 return {'done'}
 ";
 
-/// Keys: meta, followers. Arguments: of each row its name and who must answer it.
+/// Keys: meta, followers. Arguments: of each row its name and who must answer it (or empty).
 const LEAVE: &str = r"
 local gone = 0
 for i = 1, #ARGV, 2 do
   local stands = redis.call('HGET', KEYS[2], ARGV[i])
-  if stands and string.sub(stands, 1, 40) == ARGV[i + 1] then
+  if stands and (ARGV[i + 1] == '' or string.sub(stands, 1, 40) == ARGV[i + 1]) then
     redis.call('HDEL', KEYS[2], ARGV[i])
     gone = gone + 1
   end

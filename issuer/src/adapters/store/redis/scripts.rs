@@ -2,10 +2,10 @@
 //!
 //! Every script looks first and writes last. Numbers stay below 2^53, up to which Lua counts exactly.
 
-/// Keys: meta, projects, log, firsts, then an organisation's projects each. Arguments: epoch, sequence, hash that must
+/// Keys: meta, projects, log, firsts, the next epoch's log and firsts, then an organisation's projects each. Arguments: epoch, sequence, hash that must
 /// stand (empty: no log); `back` for a step that would take the log back; epoch, sequence, hash, base, its hash, log time
 /// afterwards; the first sequence and the run; the audit mark; project, version that must stand, project's next value (or empty);
-/// the audit mark's name.
+/// the audit mark's name; whether the next epoch's entries were laid ready.
 pub(super) const APPEND: &str = r"
 local stands = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'base', 'base_hash', 'time', 'runs')
 local runs = tonumber(stands[7] or redis.call('HLEN', KEYS[3]))
@@ -31,10 +31,15 @@ if stands[1] == ARGV[5] then
 else
   redis.call('UNLINK', KEYS[3], KEYS[4])
   runs = 0
+  if ARGV[18] ~= '' then
+    redis.call('RENAME', KEYS[5], KEYS[3])
+    redis.call('RENAME', KEYS[6], KEYS[4])
+    runs = redis.call('HLEN', KEYS[3])
+  end
 end
 if ARGV[14] ~= '' then
   redis.call('HSET', KEYS[2], ARGV[14], ARGV[16])
-  for i = 5, #KEYS do
+  for i = 7, #KEYS do
     redis.call('ZADD', KEYS[i], 0, ARGV[14])
   end
 end
@@ -47,6 +52,19 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[5], 'sequence', ARGV[6], 'hash', ARGV[
   'base_hash', base_hash, 'time', time, 'runs', runs)
 if ARGV[13] ~= '' then
   redis.call('HSET', KEYS[1], ARGV[17], ARGV[13])
+end
+return {'done'}
+";
+
+/// Keys: the next epoch's log and firsts. Arguments: whether what lies there goes first (or empty), then of each run its
+/// first sequence and itself.
+pub(super) const LAY_READY: &str = r"
+if ARGV[1] ~= '' then
+  redis.call('UNLINK', KEYS[1], KEYS[2])
+end
+for i = 2, #ARGV, 2 do
+  redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+  redis.call('ZADD', KEYS[2], 0, ARGV[i])
 end
 return {'done'}
 ";

@@ -58,11 +58,22 @@ impl RedisStore {
         let (epoch, stands) =
             after.map_or((String::new(), None), |(epoch, link)| (epoch.to_string(), Some(link)));
         let behind = after.filter(|(epoch, _)| *epoch == end.epoch).map_or(end.base, |(_, link)| link);
+        // A long epoch would take longer than one call may.
+        let opens = after.is_none_or(|(epoch, _)| epoch != end.epoch);
+        let laid = opens && entries.len() > LONG;
+        let entries = if laid {
+            self.lay_ready(end.base.sequence, &entries).await?;
+            Vec::new()
+        } else {
+            entries
+        };
         let mut call = Call::new(scripts::APPEND)
             .key(self.keys.meta.as_str())
             .key(self.keys.projects.as_str())
             .key(self.keys.log.as_str())
             .key(self.keys.firsts.as_str())
+            .key(self.keys.next_log.as_str())
+            .key(self.keys.next_firsts.as_str())
             .arg(epoch)
             .arg(stands.map_or(String::new(), |link| link.sequence.to_string()))
             .arg(stands.map_or(Vec::new(), |link| link.hash.to_vec()))
@@ -84,7 +95,7 @@ impl RedisStore {
         } else {
             call = call.arg("").arg("").arg("");
         }
-        call = call.arg(self.audit.as_str());
+        call = call.arg(self.audit.as_str()).arg(if laid { "laid" } else { "" });
         let answer = self.step(call).await?;
         match said(&answer)? {
             b"done" => Ok(Appended::Done),
@@ -92,6 +103,28 @@ impl RedisStore {
             b"elsewhere" => reads::end(answer.get(1..).unwrap_or_default()).map(Appended::EndedElsewhere),
             _ => Err(Refusal::Foreign.told()),
         }
+    }
+
+    /// Lays the runs of an epoch ready, a piece at a time; the step that opens it takes them over as a whole.
+    async fn lay_ready(&self, base: u64, entries: &[u8]) -> Result<(), StoreError> {
+        let (mut rest, mut first) = (entries, base.saturating_add(1));
+        while !rest.is_empty() {
+            let begins = if rest.len() == entries.len() { "begins" } else { "" };
+            let mut call = Call::new(scripts::LAY_READY)
+                .key(self.keys.next_log.as_str())
+                .key(self.keys.next_firsts.as_str())
+                .arg(begins);
+            let mut bytes = 0;
+            while !rest.is_empty() && bytes < LONG {
+                let (run, count) = first_run(rest);
+                call = call.arg(digits(first)).arg(run);
+                bytes += run.len();
+                first = first.saturating_add(count);
+                rest = rest.get(run.len()..).unwrap_or_default();
+            }
+            self.step(call).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn take_record(&self, recording: Recording) -> Result<Recorded, StoreError> {
@@ -207,6 +240,18 @@ impl RedisStore {
     }
 }
 
+/// As many whole entries of a packed run as are kept under one sequence, and how many they are.
+fn first_run(packed: &[u8]) -> (&[u8], u64) {
+    let (mut end, mut count) = (0, 0);
+    while count < RUN
+        && let Some((length, _)) = packed.get(end..).and_then(<[u8]>::split_first_chunk)
+    {
+        end = packed.len().min(end + 2 + usize::from(u16::from_be_bytes(*length)));
+        count += 1;
+    }
+    if count < RUN { (packed, count) } else { (packed.get(..end).unwrap_or(packed), count) }
+}
+
 /// The first part of an answer: what came of the step.
 pub(super) fn said(answer: &Parts) -> Result<&[u8], StoreError> {
     part(answer, 0)
@@ -224,3 +269,8 @@ pub(super) fn organisations(project: &Project) -> impl Iterator<Item = Organisat
 pub(super) fn mark(audit: Option<AuditMark>) -> Vec<u8> {
     audit.map_or(Vec::new(), |mark| mark.to_bytes())
 }
+
+/// Entries of this many bytes are not one step: an epoch is laid ready in such pieces.
+const LONG: usize = 1 << 20;
+/// Entries kept under one sequence of an epoch that was laid ready.
+const RUN: u64 = 1_000;
