@@ -40,16 +40,29 @@ impl Deref for Programs {
 impl Programs {
     /// Starts both over a new folder; both are ready when this returns.
     pub async fn start() -> Self {
+        Self::with(&[], |_| Vec::new()).await
+    }
+
+    /// As [`Programs::start`], with more variables of the issuer, and of the verifier, who is told where the issuer
+    /// listens. A later one of a name stands.
+    pub async fn with(
+        issuer_variables: &[(&str, &str)],
+        verifier_variables: impl FnOnce(SocketAddr) -> Vec<(&'static str, String)>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         keys::copy_into(&folder.path().join("keys"), 1);
-        let issuer = Program::new("issuer", folder.path(), &[("KEYS__DIRECTORY", "keys")]);
+        let mut issuer = Program::new("issuer", folder.path(), &[("KEYS__DIRECTORY", "keys")]);
+        let more = issuer_variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        issuer.settings.extend(more);
         let verifier_settings = [
             ("ISSUER__ENDPOINTS", &*format!("http://{}", issuer.grpc)),
             ("ISSUER__LOG_KEYS", "keys/log.public.pem"),
             ("FOLLOWER__ID", "follower-a"),
             ("SNAPSHOT__PATH", "view"),
         ];
-        let verifier = Program::new("verifier", folder.path(), &verifier_settings);
+        let mut verifier = Program::new("verifier", folder.path(), &verifier_settings);
+        let more = verifier_variables(issuer.grpc);
+        verifier.settings.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let calls = Calls::new(issuer.grpc, verifier.grpc);
         let mut programs = Self { issuer, verifier, calls, folder };
         programs.issuer.start().await;
@@ -139,6 +152,19 @@ impl Program {
     /// Where its output goes.
     pub fn log(&self) -> PathBuf {
         self.folder.join(format!("{}.log", self.name))
+    }
+
+    /// Its number, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// It dies of a fault of its own, as far as the system can tell.
+    pub fn crash(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            kill_process(Pid::from_child(&child), Signal::ABORT).unwrap();
+            child.wait().unwrap();
+        }
     }
 
     /// SIGKILL: it can do nothing about it.
