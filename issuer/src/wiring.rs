@@ -193,7 +193,10 @@ pub async fn open_over(
     let entropy = Arc::new(SystemEntropy::default());
     let issuer =
         IssuerRow { id: process_number(&*entropy)?, name: settings.issuer_name().to_owned(), keys: held };
-    let followers = Followers::restored(restored.followers, issuer.id, store.shared(), now.boot);
+    let limits = restored.policy.limits;
+    let staleness = common::token::kind::PerType::from_fn(|kind| limits.get(kind).staleness);
+    let shared = store.shared().then_some(staleness);
+    let followers = Followers::restored(restored.followers, issuer.id, shared, now.boot);
     let followers = Arc::new(followers);
     if restored.lost.is_some() || restored.mended {
         followers.lost(now.boot, restored.policy.limits.longest_staleness());

@@ -45,7 +45,7 @@ struct Appended {
 
 impl Followers {
     /// See [`Register::restored`].
-    pub fn restored(rows: Vec<Row>, me: u64, shared: bool, now: BootInstant) -> Self {
+    pub fn restored(rows: Vec<Row>, me: u64, shared: Option<PerType<Duration>>, now: BootInstant) -> Self {
         let state = State { register: Register::restored(rows, me, shared, now), appends: VecDeque::new() };
         Self { me, state: Mutex::new(state), moved: Notify::new() }
     }

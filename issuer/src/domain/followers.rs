@@ -115,8 +115,14 @@ pub enum Answerable {
 
 impl Register {
     /// The register of the process `me`, as the store held it when it started, `now`. Each of these verifiers may have been
-    /// answered by an earlier process, or by another issuer, until this very moment. `shared`: other issuers keep rows too.
-    pub fn restored(rows: impl IntoIterator<Item = Row>, me: u64, shared: bool, now: BootInstant) -> Self {
+    /// answered by an earlier process, or by another issuer, until this very moment. `shared`: other issuers keep rows too, and no verifier may apply longer limits than
+    /// these, unless its row says so.
+    pub fn restored(
+        rows: impl IntoIterator<Item = Row>,
+        me: u64,
+        shared: Option<PerType<Duration>>,
+        now: BootInstant,
+    ) -> Self {
         let state = |row: Row| {
             let Row { follower, limits, tenure, acknowledged } = row;
             (follower, State { limits, acknowledged, stored: Some(tenure), own: None, answered_before: now })
@@ -127,7 +133,7 @@ impl Register {
             blind_until: now,
             me,
             sessions: 0,
-            shared: shared.then(Shared::default),
+            shared: shared.map(Shared::of),
         }
     }
 

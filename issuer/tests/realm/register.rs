@@ -141,6 +141,11 @@ impl Model {
             let verifier = model.verifier(n);
             model.verifiers.push(verifier);
         }
+        // A process begins with a round.
+        for n in 0..3 {
+            model.asks(n);
+            model.hears(n);
+        }
         model
     }
 
@@ -149,7 +154,7 @@ impl Model {
         let rows = at_once(self.store.load()).followers;
         let row = IssuerRow { id: self.processes, name: String::new(), keys: Vec::new() };
         let now = BootInstant::from_duration(Duration::from_millis(self.now + ahead));
-        let register = Register::restored(rows, row.id, true, now);
+        let register = Register::restored(rows, row.id, Some(limits()), now);
         let (confirmed, head) = (None, self.durable);
         let entry = Entry::New;
         Issuer {
@@ -194,6 +199,8 @@ impl Model {
                 if !self.issuers[n].cut {
                     let ahead = self.issuers[n].ahead;
                     self.issuers[n] = self.process(ahead);
+                    self.asks(n);
+                    self.hears(n);
                     for verifier in &mut self.verifiers {
                         verifier.at = verifier.at.filter(|(at, _)| *at != n);
                     }

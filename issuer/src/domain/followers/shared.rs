@@ -35,6 +35,13 @@ struct Doubt {
     of: BTreeMap<u64, Option<u64>>,
 }
 
+impl Shared {
+    /// Nothing was shown yet; no verifier may apply longer limits than these.
+    pub(super) fn of(limits: PerType<Duration>) -> Self {
+        Self { limits, ..Self::default() }
+    }
+}
+
 impl Register {
     /// A round that was sent at `sent` and found this issuer's row showed this, `now`. No verifier may apply longer limits
     /// than `limits`, unless its row says so.
@@ -126,7 +133,7 @@ impl Register {
         let shared = self.shared.as_ref()?;
         // A verifier is answered by rounds only that were sent when its row was there: one that was answered before the
         // entry was appended is in every register that was read after it.
-        let unread = shared.as_of.is_none_or(|as_of| as_of < appended);
+        let unread = shared.as_of.is_none_or(|as_of| as_of <= appended);
         let rows = self.rows.values().map(|state| longest_of(&state.limits, hits));
         let longest = rows.fold(longest_of(&shared.limits, hits), Ord::max);
         let unread = unread.then(|| appended.plus(longest));

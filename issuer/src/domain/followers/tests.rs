@@ -22,7 +22,7 @@ fn follower(instance: u64) -> Follower {
 
 /// The register of an issuer that shares its store with nobody.
 fn alone(now: BootInstant) -> Register {
-    Register::restored([], 1, false, now)
+    Register::restored([], 1, None, now)
 }
 
 /// A verifier that said hello and whose row is in the store.
@@ -98,7 +98,7 @@ fn goodbye_removes_the_row_at_once() {
 fn a_verifier_known_from_the_store_is_waited_for_since_the_start() {
     let tenure = Tenure { issuer: 9, session: 1 };
     let row = Row { follower: follower(1), limits: LIMITS, tenure, acknowledged: Cursor::ZERO };
-    let mut register = Register::restored([row], 1, false, at(100));
+    let mut register = Register::restored([row], 1, None, at(100));
     assert!(!register.visibility(cursor(3), REVERSE, at(110)).reached());
     assert!(register.visibility(cursor(3), REVERSE, at(111)).reached());
     assert_eq!(register.expire(at(1_000)), []);
@@ -217,7 +217,7 @@ proptest! {
                 },
                 Event::Acknowledge => register.acknowledge(&row.follower, cursor(applied)),
                 Event::Restart => {
-                    register = Register::restored([row.clone()], 1, false, instant(now));
+                    register = Register::restored([row.clone()], 1, None, instant(now));
                     // It says hello to the new process.
                     row = register.join(follower(1), limits, instant(now));
                     register.entered(&row, instant(now));
