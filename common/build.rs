@@ -6,7 +6,7 @@ use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from("../proto");
-    let files = ["token", "project", "issuer", "revocation", "trust", "verifier"]
+    let files = ["token", "project", "issuer", "revocation", "trust", "key", "verifier"]
         .map(|name| root.join(format!("ipms/token/v1/{name}.proto")));
     let descriptors = protox::compile(&files, [&root])?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?).join("ipms_token_v1.bin");

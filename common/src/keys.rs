@@ -61,6 +61,11 @@ impl PublicKey {
         self.algorithm
     }
 
+    /// The size of the modulus.
+    pub fn bits(&self) -> usize {
+        bits(&self.modulus)
+    }
+
     /// The `n` of the JWK.
     pub fn jwk_n(&self) -> String {
         encoding::encode(&self.modulus)
@@ -95,9 +100,8 @@ impl PublicKey {
     }
 
     fn from_components(modulus: &[u8], exponent: &[u8], algorithm: Algorithm) -> Result<Self, InvalidKey> {
-        let first = *modulus.first().filter(|first| **first != 0).ok_or(InvalidKey::Unreadable)?;
-        let bits = modulus.len() * 8 - first.leading_zeros() as usize;
-        if !(MIN_BITS..=MAX_BITS).contains(&bits) {
+        modulus.first().filter(|first| **first != 0).ok_or(InvalidKey::Unreadable)?;
+        if !(MIN_BITS..=MAX_BITS).contains(&bits(modulus)) {
             return Err(InvalidKey::Size);
         }
         if exponent != EXPONENT {
@@ -110,6 +114,15 @@ impl PublicKey {
         let components = PublicKeyComponents { n: modulus, e: exponent };
         let parsed = components.to_parsed_public_key(parameters).ok().ok_or(InvalidKey::Unreadable)?;
         Ok(Self { id: thumbprint(modulus), algorithm, modulus: modulus.into(), parsed: Arc::new(parsed) })
+    }
+}
+
+impl Eq for PublicKey {}
+
+/// One modulus, one algorithm: nothing else of a key can differ.
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        (self.id, self.algorithm) == (other.id, other.algorithm)
     }
 }
 
@@ -225,6 +238,15 @@ pub fn generate(rng: &mut impl CryptoRng) -> Result<Zeroizing<String>, InvalidKe
     key.to_pkcs8_pem(LineEnding::LF).ok().ok_or(InvalidKey::Unreadable)
 }
 
+/// The key of a `PRIVATE KEY` PEM as an `ENCRYPTED PRIVATE KEY` PEM (PKCS#8, RFC 5958; PBES2 with scrypt and AES-256-CBC).
+///
+/// # Errors
+/// [`InvalidKey::Unreadable`].
+pub fn encrypted(pem: &str, password: &[u8]) -> Result<Zeroizing<String>, InvalidKey> {
+    let key = rsa::PrivateKey::from_pkcs8_pem(pem).ok().ok_or(InvalidKey::Unreadable)?;
+    key.to_pkcs8_encrypted_pem(password, LineEnding::LF).ok().ok_or(InvalidKey::Unreadable)
+}
+
 /// A key that is not taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidKey {
@@ -258,6 +280,11 @@ pub enum SigningFailed {
     /// A wrong signature was made, and thrown away.
     #[error("a wrong signature was made and thrown away")]
     Faulty,
+}
+
+/// Without leading zero bytes.
+fn bits(modulus: &[u8]) -> usize {
+    modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize)
 }
 
 /// RFC 7638 section 3: the required members in lexicographic order, without white space.

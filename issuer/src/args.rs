@@ -47,8 +47,14 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
     /// Writes a token key into `keys.directory`; and the log key and the sealing key where there are none.
-    Generate,
-    /// Tells the ids of the keys, and the public log key that verifiers pin.
+    Generate {
+        /// Writes the log key that is to follow the present one, instead of a token key.
+        #[arg(long)]
+        log_key: bool,
+    },
+    /// Makes the next log key the one that signs from the next start on. Every verifier must have it pinned already.
+    SwitchLogKey,
+    /// Tells the ids of the keys, and the public log keys that verifiers pin.
     Show,
 }
 

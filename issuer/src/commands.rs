@@ -34,13 +34,31 @@ use crate::{
 /// # Errors
 /// [`KeysError`].
 pub fn generate_keys(settings: &Settings) -> Result<String, KeysError> {
-    let made = key_directory::add(&settings.keys, &SystemEntropy::default(), SystemClock.now())?;
-    let mut out = String::new();
-    for path in made {
+    key_directory::add(&settings.keys, &SystemEntropy::default(), SystemClock.now()).map(|made| told(&made))
+}
+
+/// `keys generate --log-key`.
+///
+/// # Errors
+/// [`KeysError`].
+pub fn generate_log_key(settings: &Settings) -> Result<String, KeysError> {
+    key_directory::add_log_key(&settings.keys, &SystemEntropy::default()).map(|made| told(&made))
+}
+
+/// `keys switch-log-key`.
+///
+/// # Errors
+/// [`KeysError`].
+pub fn switch_log_key(settings: &Settings) -> Result<String, KeysError> {
+    key_directory::switch_log_key(&settings.keys).map(|made| told(&made))
+}
+
+fn told(made: &[PathBuf]) -> String {
+    made.iter().fold(String::new(), |mut out, path| {
         // Writing to a string cannot fail.
         writeln!(out, "wrote {}", path.display()).ok();
-    }
-    Ok(out)
+        out
+    })
 }
 
 /// `keys show`.
@@ -48,15 +66,20 @@ pub fn generate_keys(settings: &Settings) -> Result<String, KeysError> {
 /// # Errors
 /// [`KeysError`].
 pub fn show_keys(settings: &Settings) -> Result<String, KeysError> {
-    let keys = key_directory::read(&settings.keys, settings.algorithm)?;
+    let keys = key_directory::read(&settings.keys)?;
     let mut out = String::new();
     for key in &keys.token {
         writeln!(out, "token key {} ({:?})", key.public().id(), key.public().algorithm()).ok();
     }
-    writeln!(out, "log key   {}", keys.log.public().id()).ok();
-    let pem = keys.log.public().to_pem();
-    out +=
-        &pem.map_err(|reason| KeysError::Key { path: settings.keys.join(key_directory::LOG_KEY), reason })?;
+    for (name, key) in
+        [Some(("log key  ", keys.log.public())), keys.other_log.as_ref().map(|key| ("other log key", key))]
+            .into_iter()
+            .flatten()
+    {
+        writeln!(out, "{name} {}", key.id()).ok();
+        let path = settings.keys.folder.join(key_directory::LOG_KEY);
+        out += &key.to_pem().map_err(|reason| KeysError::Key { path, reason })?;
+    }
     Ok(out)
 }
 
@@ -91,7 +114,7 @@ fn known_line(text: &str) -> Result<ChainEnd, String> {
 /// # Errors
 /// [`StartError`].
 pub async fn check_store(settings: &Settings, new_epoch: bool) -> Result<(String, bool), StartError> {
-    let keys = key_directory::read(&settings.keys, settings.algorithm)?;
+    let keys = key_directory::read(&settings.keys)?;
     let seal = Seal::new(keys.seal.expose_secret_bytes());
     let store = wiring::open_store(settings, seal).await?;
     let before = store.load().await?.end;

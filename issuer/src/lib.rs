@@ -5,6 +5,7 @@ pub mod application;
 pub mod args;
 pub mod commands;
 pub mod domain;
+pub mod rotation;
 pub mod settings;
 pub mod transport;
 pub mod wiring;

@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use clap::Parser as _;
 use common::{
     clock::SystemClock,
-    runtime::{service_settings, shutdown::Shutdown, telemetry},
+    runtime::{hardening::keep_memory_private, service_settings, shutdown::Shutdown, telemetry},
 };
 use issuer::{
     adapters::key_directory,
@@ -19,6 +19,9 @@ fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(Command::Audit { command: AuditCommand::Verify { files, log_key, known } }) = &args.command {
         return told(commands::verify_audit(files, log_key, known.as_deref()));
+    }
+    if keep_memory_private().is_err() {
+        return failed("this process's memory cannot be kept private");
     }
     let settings = match service_settings::load(args.config.as_deref(), "ISSUER_") {
         Ok(file) => Settings::read(file).map_err(|mistakes| mistakes.to_string()),
@@ -35,9 +38,15 @@ fn main() -> ExitCode {
         return failed("the system starts no more threads");
     };
     match args.command.unwrap_or(Command::Serve) {
-        Command::Keys { command: KeysCommand::Generate } => told(commands::generate_keys(&settings)),
+        Command::Keys { command: KeysCommand::Generate { log_key: false } } => {
+            told(commands::generate_keys(&settings))
+        }
+        Command::Keys { command: KeysCommand::Generate { log_key: true } } => {
+            told(commands::generate_log_key(&settings))
+        }
+        Command::Keys { command: KeysCommand::SwitchLogKey } => told(commands::switch_log_key(&settings)),
         Command::Keys { command: KeysCommand::Show } => told(commands::show_keys(&settings)),
-        Command::CheckConfig => match key_directory::read(&settings.keys, settings.algorithm) {
+        Command::CheckConfig => match key_directory::read(&settings.keys) {
             Ok(_) => told::<&str>(Ok("settings and keys are good\n".to_owned())),
             Err(mistake) => refused(&format!("keys.directory: {mistake}")),
         },

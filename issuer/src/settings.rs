@@ -15,7 +15,10 @@ use common::{
     },
 };
 
-use crate::adapters::store::redis::{RedisSettings, RedisUrl, Risk, StoreTls};
+use crate::adapters::{
+    key_directory::Place,
+    store::redis::{RedisSettings, RedisUrl, Risk, StoreTls},
+};
 
 /// What an issuer runs with.
 #[derive(Debug)]
@@ -28,14 +31,16 @@ pub struct Settings {
     pub issuer: String,
     /// The `aud` of tokens. Default `incert`.
     pub audience: String,
-    /// What tokens are signed with. Default `PS256`.
-    pub algorithm: Algorithm,
     /// The types whose tokens must be bound to a holder's certificate. Default none.
     pub holder_required: PerType<bool>,
     /// Where the state is kept. Default: the embedded store in `issuer.redb`.
     pub store: StoreSettings,
-    /// Where the keys are. Default `keys`.
-    pub keys: PathBuf,
+    /// Where the keys are, default `keys`; and what they are encrypted with, default nothing.
+    pub keys: Place,
+    /// How long each key signs, 1 h to 3650 d, before the next one of the folder takes over. Default: for ever.
+    pub rotate_every: Option<Duration>,
+    /// How long a copy of the JWKS may be used: 0 s to 1 d. Default 60 s. No key signs before every copy can have it.
+    pub jwks_max_age: Duration,
     /// The audit file. Default `audit.jsonl`.
     pub audit: PathBuf,
     /// `audit.rotate_mib`: an audit file is finished before it is longer than so many bytes. Default 256 MiB, 1 to 65536.
@@ -53,6 +58,16 @@ pub enum StoreSettings {
     Embedded(PathBuf),
     /// `store.kind = "redis"`: these servers, for any number of issuers.
     Redis(Box<RedisSettings>),
+}
+
+impl StoreSettings {
+    /// The name of this issuer among those of the realm.
+    pub fn issuer(&self) -> &str {
+        match self {
+            Self::Embedded(_) => "1",
+            Self::Redis(redis) => &redis.issuer,
+        }
+    }
 }
 
 impl Settings {
@@ -74,7 +89,12 @@ impl Settings {
         let algorithm = file_ref.choice_or("token.algorithm", Algorithm::Ps256, &algorithms);
         let holder_required = holder_required(file_ref);
         let store = store(file_ref);
-        let keys = file_ref.optional_path("keys.directory").unwrap_or_else(|| "keys".into());
+        let folder = file_ref.optional_path("keys.directory").unwrap_or_else(|| "keys".into());
+        let passphrase_file = file_ref.optional_path("keys.passphrase_file");
+        let keys = Place { folder, algorithm, passphrase_file };
+        let rotate_every = file_ref.optional_duration("keys.rotate_every", HOUR..=3_650 * DAY);
+        let jwks_max_age =
+            file_ref.duration_or("keys.jwks_max_age", Duration::from_mins(1), Duration::ZERO..=DAY);
         let audit = file_ref.optional_path("audit.path").unwrap_or_else(|| "audit.jsonl".into());
         let audit_rotate_at = u64::from(file_ref.number_or("audit.rotate_mib", 256, 1..=65_536)) << 20;
         let keep_after_expiry =
@@ -107,10 +127,11 @@ impl Settings {
             realm,
             issuer,
             audience,
-            algorithm,
             holder_required,
             store,
             keys,
+            rotate_every,
+            jwks_max_age,
             audit,
             audit_rotate_at,
             keep_after_expiry,

@@ -1,44 +1,45 @@
 //! Where concrete types meet: store, journal, keys, services and listeners become one running issuer.
 
+mod error;
+
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use common::{
     clock::{Clock, SystemClock},
     proto::v1::{
-        issuer_service_server::IssuerServiceServer, project_service_server::ProjectServiceServer,
-        revocation_service_server::RevocationServiceServer, trust_service_server::TrustServiceServer,
+        issuer_service_server::IssuerServiceServer, key_service_server::KeyServiceServer,
+        project_service_server::ProjectServiceServer, revocation_service_server::RevocationServiceServer,
+        trust_service_server::TrustServiceServer,
     },
     runtime::{
         admin::Admin,
         health::Health,
-        listener::BindError,
         rpc_log::RpcCounts,
         server::{Bound, MAX_MESSAGE, ServeError, Server},
         shutdown::Shutdown,
         threads::Threads,
     },
-    verification::{InvalidPolicy, Policy},
+    trust::LogKeys,
+    verification::Policy,
 };
 use tonic::service::Routes;
 
+pub use self::error::StartError;
 use crate::{
     adapters::{
         audit_file,
         journal::{FileJournal, Recovered, Sealing},
-        key_directory::{self, Keys, KeysError},
-        store::{
-            embedded::{self, EmbeddedStore},
-            redis::{self, RedisStore},
-            seal::Seal,
-        },
+        key_directory::{self, Keys},
+        store::{embedded::EmbeddedStore, redis::RedisStore, seal::Seal},
         system_entropy::SystemEntropy,
     },
     application::{
         conditions::Conditions,
         followers::Followers,
         house::{forget_old_tokens, keep_trail, obstacles, try_signers},
-        log::{Announcer, CannotStart, Writer, WriterParts},
+        key_book::KeyBook,
+        log::{Announcer, Writer, WriterParts},
         realm::{Blinding, Realm},
         restore::restore,
         signing_pool::SigningPool,
@@ -48,11 +49,13 @@ use crate::{
         ports::{AuditMark, Entropy, Journal, Loaded, NoEntropy, Store, StoreError},
         rounds::IssuerRow,
     },
+    rotation::Rotation,
     settings::{Settings, StoreSettings},
     transport::{
         follow::{Trusting, key_set},
         issuer::Issuing,
         jwks,
+        keys::KeyKeeping,
         methods::{METHODS, SERVICES},
         metrics,
         projects::Projects,
@@ -95,7 +98,7 @@ pub async fn start(
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
 ) -> Result<Running, StartError> {
-    let keys = key_directory::read(&settings.keys, settings.algorithm)?;
+    let keys = key_directory::read(&settings.keys)?;
     let seal = Seal::new(keys.seal.expose_secret_bytes());
     let store = open_store(&settings, seal).await?;
     let realm = open(&settings, keys, store, clock, false).await?;
@@ -178,7 +181,7 @@ pub async fn open_over(
     }
     let now = clock.now();
     let trail = Arc::new(Trail::new(journal, Arc::clone(&clock), Arc::clone(&conditions), recovered.mark));
-    let held: Vec<_> = keys.token.iter().map(|key| key.public().id()).collect();
+    let held: Vec<_> = keys.token.iter().map(|key| key.public().clone()).collect();
     let force = (settings.limits, held.as_slice());
     let journal = recovered.chain.as_ref();
     let (mut loaded, mut attempts) = (loaded, 0);
@@ -191,8 +194,17 @@ pub async fn open_over(
         loaded = store.load().await?;
     };
     let entropy = Arc::new(SystemEntropy::default());
-    let issuer =
-        IssuerRow { id: process_number(&*entropy)?, name: settings.issuer_name().to_owned(), keys: held };
+    let keys_held = held.iter().map(common::keys::PublicKey::id).collect();
+    let issuer = IssuerRow {
+        id: process_number(&*entropy)?,
+        name: settings.issuer_name().to_owned(),
+        keys: keys_held,
+    };
+    // Of a shared store a row may be of another issuer's verifier, of whose keys that one tells.
+    let known = restored.followers.iter().map(|row| row.follower.clone()).filter(|_| !store.shared());
+    let book = Arc::new(KeyBook::new(keys.folder, keys.token, (issuer.name.clone(), issuer.id), known));
+    // The others know of it before it serves.
+    book.exchange(&*store, restored.policy.limits.longest_staleness(), now.boot).await?;
     let limits = restored.policy.limits;
     let staleness = common::token::kind::PerType::from_fn(|kind| limits.get(kind).staleness);
     let shared = store.shared().then_some(staleness);
@@ -205,7 +217,6 @@ pub async fn open_over(
         issuer: settings.issuer.clone(),
         realm: settings.realm.clone(),
         key: Arc::clone(&keys.log),
-        held: keys.token.iter().map(|key| key.public().clone()).collect(),
     };
     let policy = Arc::new(ArcSwap::new(restored.policy));
     let parts = WriterParts {
@@ -214,6 +225,7 @@ pub async fn open_over(
         clock: Arc::clone(&clock),
         announcer,
         followers: Arc::clone(&followers),
+        keys: Arc::clone(&book),
         conditions: Arc::clone(&conditions),
         policy: Arc::clone(&policy),
         issuer,
@@ -236,9 +248,12 @@ pub async fn open_over(
         followers,
         conditions,
         policy,
-        log_key: keys.log.public().clone(),
+        log_keys: LogKeys::new(
+            [Some(keys.log.public().clone()), keys.other_log].into_iter().flatten().collect(),
+        )?,
         log_signer: keys.log,
-        keys: keys.token,
+        keys: book,
+        jwks_max_age: settings.jwks_max_age,
         pool: SigningPool::start(threads, SIGNING_QUEUE)?,
         blinding: Blinding::new(keys.seal.expose_secret_bytes()),
     }))
@@ -264,10 +279,15 @@ pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) ->
     .add_service(
         RevocationServiceServer::new(Revocations(Arc::clone(&realm))).max_decoding_message_size(MAX_MESSAGE),
     )
-    .add_service(TrustServiceServer::new(trusting).max_decoding_message_size(MAX_MESSAGE));
+    .add_service(TrustServiceServer::new(trusting).max_decoding_message_size(MAX_MESSAGE))
+    .add_service(
+        KeyServiceServer::new(KeyKeeping(Arc::clone(&realm))).max_decoding_message_size(MAX_MESSAGE),
+    );
     let health = Health::new(&SERVICES);
     tell_health(&realm, &health);
     tokio::spawn(keep(Arc::clone(&realm), health.clone(), settings.keep_after_expiry, shutdown.clone()));
+    let rotation = Arc::new(Rotation::new(settings.rotate_every));
+    tokio::spawn(Arc::clone(&rotation).keep(Arc::clone(&realm), shutdown.clone()));
     let counts = Arc::new(RpcCounts::new(&METHODS));
     let (ready, measured, counted) = (Arc::clone(&realm), Arc::clone(&realm), Arc::clone(&counts));
     let admin = Admin::new(
@@ -280,10 +300,12 @@ pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) ->
         move |text| {
             counted.write(text);
             metrics::write(&measured, text);
+            rotation.measure(&measured, text);
         },
     );
     let jwks_realm = Arc::clone(&realm);
-    let admin = admin.with_routes(jwks::routes(move || key_set(&jwks_realm.log.published())));
+    let max_age = realm.jwks_max_age;
+    let admin = admin.with_routes(jwks::routes(move || key_set(&jwks_realm.log.published()), max_age));
     let server = Server {
         grpc: routes,
         layer: tower::layer::util::Identity::new(),
@@ -322,47 +344,14 @@ async fn keep(realm: Arc<Realm>, health: Health, keep: Duration, shutdown: Shutd
 
 fn tell_health(realm: &Realm, health: &Health) {
     let obstacles = obstacles(realm);
-    let [projects, issuing, revoking, feeding] = SERVICES;
+    let [projects, issuing, revoking, feeding, keys] = SERVICES;
     let store = obstacles.iter().all(|one| one.spares_the_store());
     health.set(projects, store);
     health.set(issuing, obstacles.is_empty());
     health.set(revoking, store);
+    // Whoever mends the trail or the keys must be able to look at them.
+    health.set(keys, store);
     health.set(feeding, obstacles.iter().all(|one| one.spares_the_feed()));
-}
-
-/// Why the issuer does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The keys.
-    #[error(transparent)]
-    Keys(#[from] KeysError),
-    /// The store's file.
-    #[error("the store: {0}")]
-    OpenStore(#[from] embedded::OpenError),
-    /// The store's server.
-    #[error("the store: {0}")]
-    OpenRedis(#[from] redis::OpenError),
-    /// The store, once open.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The audit file.
-    #[error("{0}")]
-    Audit(#[from] audit_file::OpenError),
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] CannotStart),
-    /// Issuer or audience.
-    #[error(transparent)]
-    Policy(#[from] InvalidPolicy),
-    /// No number for this process.
-    #[error(transparent)]
-    NoEntropy(#[from] NoEntropy),
-    /// No thread.
-    #[error("the system starts no more threads")]
-    Thread(#[from] std::io::Error),
-    /// The listeners.
-    #[error(transparent)]
-    Bind(#[from] BindError),
 }
 
 /// Issuers that start together may meet so often.

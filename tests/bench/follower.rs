@@ -106,6 +106,24 @@ impl Follower {
         })
     }
 
+    /// When it first refused all of these, which it accepts together: every one is judged on the same view.
+    pub(crate) fn refusals(
+        &self,
+        tokens: Vec<Arc<str>>,
+        watching: oneshot::Sender<()>,
+    ) -> JoinHandle<Result<BootInstant, Failure>> {
+        let (mut published, verifier) = (self.shared.published(), Arc::clone(&self.verifier));
+        tokio::spawn(async move {
+            watching.send(()).ok();
+            for token in tokens {
+                while accepts(&verifier, &token)? {
+                    published.changed().await?;
+                }
+            }
+            Ok(SystemClock.now().boot)
+        })
+    }
+
     pub(crate) async fn stop(self) -> Result<(), Failure> {
         self.stop.send(()).ok();
         Ok(self.following.await?)

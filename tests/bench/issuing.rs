@@ -129,7 +129,7 @@ impl Folder {
         let settings = SettingsFile::new(toml::Table::new(), variables, "ISSUER_");
         let settings = Settings::read(settings).map_err(|mistakes| mistakes.to_string())?;
         key_directory::add(&settings.keys, &SystemEntropy::default(), SystemClock.now())?;
-        let keys = keys(key_directory::read(&settings.keys, settings.algorithm)?)?;
+        let keys = keys(key_directory::read(&settings.keys)?)?;
         let store = wiring::open_store(&settings, Seal::new(keys.seal.expose_secret_bytes())).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let realm = if instant {

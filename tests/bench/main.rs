@@ -6,6 +6,7 @@ mod floors;
 mod follower;
 mod guard;
 mod issuing;
+mod keys;
 mod load;
 mod record;
 mod redis;
@@ -29,6 +30,8 @@ struct Sizes {
     followers: u64,
     many_followers: u64,
     many_rounds: usize,
+    keys: usize,
+    key_tokens: usize,
     ids: u32,
     projects: u32,
     calls: usize,
@@ -44,6 +47,8 @@ const FULL: Sizes = Sizes {
     followers: 100,
     many_followers: 1_000,
     many_rounds: 100,
+    keys: 30,
+    key_tokens: 20,
     ids: 1_000_000,
     projects: 100_000,
     calls: 2_000,
@@ -60,6 +65,8 @@ const SMALL: Sizes = Sizes {
     followers: 3,
     many_followers: 5,
     many_rounds: 2,
+    keys: 2,
+    key_tokens: 3,
     ids: 2_000,
     projects: 100,
     calls: 20,
@@ -75,6 +82,7 @@ const SHORT: Sizes = Sizes {
     rounds: 50,
     many_rounds: 10,
     many_followers: 200,
+    keys: 10,
     ids: 100_000,
     projects: 10_000,
     calls: 200,
@@ -86,8 +94,8 @@ const SHORT: Sizes = Sizes {
     ..FULL
 };
 
-const ALL: [&str; 10] =
-    ["verify", "revoke", "many", "start", "cost", "calls", "guard", "redis", "audit", "timing"];
+const ALL: [&str; 11] =
+    ["verify", "revoke", "many", "keys", "start", "cost", "calls", "guard", "redis", "audit", "timing"];
 
 fn main() -> ExitCode {
     let (mut sizes, mut chosen, mut records) = (FULL, Vec::new(), Records::default());
@@ -143,6 +151,7 @@ fn run(sizes: Sizes, chosen: &[String]) -> Result<(), Failure> {
             "verify" => runtime.block_on(verify::run(sizes.verify))?,
             "revoke" => runtime.block_on(revoke::run(sizes.followers, sizes.rounds, true))?,
             "many" => modest.block_on(revoke::run(sizes.many_followers, sizes.many_rounds, false))?,
+            "keys" => runtime.block_on(keys::run(sizes.followers, sizes.keys, sizes.key_tokens))?,
             "start" => runtime.block_on(start::run(sizes.ids, sizes.starts))?,
             "guard" => runtime.block_on(guard::run(sizes.guard_rounds))?,
             "cost" => cost::run(sizes.ids, sizes.projects)?,

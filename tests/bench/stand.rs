@@ -258,6 +258,17 @@ impl Clients {
 
     /// A new token, and its id.
     pub(crate) async fn issue(&mut self) -> Result<(String, String), Failure> {
+        let (token, record) = self.issued().await?;
+        Ok((token, record.token_id))
+    }
+
+    /// A new token, and the key that signed it.
+    pub(crate) async fn issue_and_tell_key(&mut self) -> Result<(String, String), Failure> {
+        let (token, record) = self.issued().await?;
+        Ok((token, record.key_id))
+    }
+
+    async fn issued(&mut self) -> Result<(String, pb::TokenRecord), Failure> {
         let request = pb::IssueTokenRequest {
             project_id: PROJECT.into(),
             organisation_id: ORGANISATION.into(),
@@ -271,12 +282,16 @@ impl Clients {
             ..Default::default()
         };
         let issued = self.tokens.issue_token(request).await?.into_inner();
-        Ok((issued.token, issued.record.ok_or("no record")?.token_id))
+        Ok((issued.token, issued.record.ok_or("no record")?))
     }
 
     pub(crate) async fn revoke(&mut self, token_ids: Vec<String>) -> Result<pb::Cursor, Failure> {
+        self.revoke_as(Selector::TokenIds(pb::TokenIds { token_ids })).await
+    }
+
+    pub(crate) async fn revoke_as(&mut self, selector: Selector) -> Result<pb::Cursor, Failure> {
         let request = pb::RevokeRequest {
-            selector: Some(Selector::TokenIds(pb::TokenIds { token_ids })),
+            selector: Some(selector),
             reason: pb::RevocationReason::Operator.into(),
             comment: String::new(),
         };

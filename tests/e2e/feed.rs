@@ -152,14 +152,18 @@ async fn a_new_follower_is_told_trust_head_and_entries_before_its_answer() {
 #[tokio::test]
 async fn what_is_out_of_order_ends_the_stream() {
     let pair = Pair::start().await;
-    let acknowledge =
-        |sequence| Say::Acknowledge(pb::FollowAcknowledge { cursor: Some(Cursor { epoch: 1, sequence }) });
+    let acknowledge = |sequence| {
+        Say::Acknowledge(pb::FollowAcknowledge {
+            cursor: Some(Cursor { epoch: 1, sequence }),
+            key_ids: Vec::new(),
+        })
+    };
     let offer = pb::FollowOffer { previous_hash: vec![0; 32].into(), ..pb::FollowOffer::default() };
     for said in [
         Say::Hello(hello()),
         Say::Probe(pb::FollowProbe { number: 0 }),
         acknowledge(99),
-        Say::Acknowledge(pb::FollowAcknowledge { cursor: None }),
+        Say::Acknowledge(pb::FollowAcknowledge { cursor: None, key_ids: Vec::new() }),
         Say::Offer(offer),
     ] {
         let follower = Follower::open(&pair, Say::Hello(hello())).await.unwrap();
@@ -190,7 +194,7 @@ async fn a_follower_that_acknowledges_nothing_is_waited_for_and_gets_no_more_ans
     assert_eq!((waiting.reached, waiting.waiting_for), (false, vec!["follower-b".to_owned()]));
     pair.issuer_clock.advance(Duration::from_secs(6));
     follower.probe(2).await;
-    follower.say(Say::Acknowledge(pb::FollowAcknowledge { cursor: Some(cursor) })).await;
+    follower.say(Say::Acknowledge(pb::FollowAcknowledge { cursor: Some(cursor), key_ids: Vec::new() })).await;
     follower.probe(3).await;
     let (_, answer) = follower.until_answer().await;
     assert_eq!(answer.number, 3, "the probe before its acknowledgement was not answered");

@@ -6,6 +6,7 @@ mod errors;
 mod feed;
 mod freshness;
 mod idempotency;
+mod keys;
 mod race;
 mod restarts;
 mod revocation;

@@ -4,9 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use common::proto::v1::{
     self as pb, Cursor, RefusalReason, TokenType, issuer_service_client::IssuerServiceClient,
-    project_service_client::ProjectServiceClient, revocation_service_client::RevocationServiceClient,
-    trust_service_client::TrustServiceClient, verifier_service_client::VerifierServiceClient,
-    verify_token_response::Verdict,
+    key_service_client::KeyServiceClient, project_service_client::ProjectServiceClient,
+    revocation_service_client::RevocationServiceClient, trust_service_client::TrustServiceClient,
+    verifier_service_client::VerifierServiceClient, verify_token_response::Verdict,
 };
 use tonic::{
     Status,
@@ -65,6 +65,35 @@ impl Calls {
     /// `TrustService`.
     pub fn trust(&self) -> TrustServiceClient<Channel> {
         TrustServiceClient::new(self.issuer())
+    }
+
+    /// `KeyService`.
+    pub fn keys(&self) -> KeyServiceClient<Channel> {
+        KeyServiceClient::new(self.issuer())
+    }
+
+    /// The key of this id, as this issuer sees it.
+    pub async fn key(&self, id: &str) -> Option<pb::Key> {
+        let listed = self.keys().list_keys(pb::ListKeysRequest::default()).await.unwrap().into_inner();
+        listed.keys.into_iter().find(|key| key.key_id == id)
+    }
+
+    /// Publishes a key.
+    pub async fn prepare(&self, id: &str) -> Result<pb::Key, Status> {
+        let request = pb::PrepareKeyRequest { key_id: id.to_owned() };
+        Ok(self.keys().prepare_key(request).await?.into_inner().key.unwrap())
+    }
+
+    /// Lets a key sign.
+    pub async fn activate(&self, id: &str, force: bool) -> Result<pb::ActivateKeyResponse, Status> {
+        let request = pb::ActivateKeyRequest { key_id: id.to_owned(), force };
+        Ok(self.keys().activate_key(request).await?.into_inner())
+    }
+
+    /// Takes a key out of use.
+    pub async fn retire(&self, id: &str) -> Result<pb::Key, Status> {
+        let request = pb::RetireKeyRequest { key_id: id.to_owned() };
+        Ok(self.keys().retire_key(request).await?.into_inner().key.unwrap())
     }
 
     /// `VerifierService`.

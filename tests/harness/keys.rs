@@ -9,11 +9,21 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::{
+    encoding::AsDer as _,
+    rsa::{KeyPair, KeySize},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use common::{
     clock::{BootInstant, Now},
+    jws::Algorithm,
+    keys::SigningKey,
     timestamp::Timestamp,
 };
-use issuer::adapters::{key_directory, system_entropy::SystemEntropy};
+use issuer::adapters::{
+    key_directory::{self, Place},
+    system_entropy::SystemEntropy,
+};
 
 /// Copies the keys of an issuer into `folder`: the log key, the sealing key and `token_keys` token keys, 1 or 2.
 pub fn copy_into(folder: &Path, token_keys: usize) {
@@ -41,6 +51,21 @@ pub fn add(folder: &Path, pem: &str) {
         .unwrap();
 }
 
+/// Puts a new token key of 2048 bits into `folder`, newer than all that are there by its `number`. Tells its id.
+pub fn put_new(folder: &Path, number: usize) -> String {
+    let der = KeyPair::generate(KeySize::Rsa2048).unwrap().as_der().unwrap();
+    let text = STANDARD.encode(der.as_ref()).into_bytes();
+    let lines: Vec<_> = text.chunks(64).map(String::from_utf8_lossy).collect();
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
+    let id = SigningKey::from_pem(&pem, Algorithm::Ps256).unwrap().public().id().to_string();
+    // Under another name first: whoever looks meanwhile finds it whole.
+    let (part, path) = (folder.join("part"), folder.join(format!("token-9{number:011}-{id}.pem")));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).unwrap();
+    file.write_all(pem.as_bytes()).unwrap();
+    fs::rename(part, path).unwrap();
+    id
+}
+
 /// Making RSA keys takes seconds, and every test may be a process: they are kept beside the test programs.
 fn made() -> &'static Path {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
@@ -52,7 +77,7 @@ fn made() -> &'static Path {
             for seconds in [1, 2] {
                 let wall = Timestamp::EPOCH.plus(Duration::from_secs(seconds));
                 let now = Now { wall, boot: BootInstant::default() };
-                key_directory::add(folder.path(), &SystemEntropy::default(), now).unwrap();
+                key_directory::add(&Place::plain(folder.path()), &SystemEntropy::default(), now).unwrap();
             }
             let folder = folder.keep();
             // Another process may have been faster: then its keys are used.

@@ -118,11 +118,23 @@ impl Program {
         self.grpc
     }
 
+    /// Another value for a setting, from the next start on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        let name = format!("{}_{key}", self.name.to_uppercase());
+        self.settings.retain(|(held, _)| *held != name);
+        self.settings.push((name, value.to_owned()));
+    }
+
+    /// Its process, if it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Starts it and waits until it is ready.
     pub async fn start(&mut self) {
         self.spawn();
         until("the program is ready", async || {
-            let ready = page(self.admin, "/readyz").await?.starts_with("HTTP/1.1 200");
+            let ready = page(self.admin, "/readyz", "").await?.starts_with("HTTP/1.1 200");
             ready.then_some(())
         })
         .await;
@@ -146,7 +158,12 @@ impl Program {
 
     /// What its admin port answers, with its headers.
     pub async fn page(&self, path: &str) -> String {
-        page(self.admin, path).await.unwrap()
+        self.page_with(path, "").await
+    }
+
+    /// As [`Program::page`], asked with more headers, each ending in CR LF.
+    pub async fn page_with(&self, path: &str, headers: &str) -> String {
+        page(self.admin, path, headers).await.unwrap()
     }
 
     /// Where its output goes.
@@ -200,13 +217,18 @@ fn free_address() -> SocketAddr {
 }
 
 /// What the admin port answers, with its headers; nothing when nobody listens.
-async fn page(admin: SocketAddr, path: &str) -> Option<String> {
+async fn page(admin: SocketAddr, path: &str, headers: &str) -> Option<String> {
     let mut stream = TcpStream::connect(admin).await.ok()?;
-    let asked = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let asked = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(asked.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     Some(answer)
+}
+
+/// A program's file.
+pub fn path_of(name: &str) -> PathBuf {
+    built().join(name)
 }
 
 /// The folder of the programs, which are built if they are not up to date.

@@ -15,7 +15,11 @@ use common::{
     runtime::{service_settings, shutdown::Shutdown},
 };
 use issuer::{
-    adapters::{key_directory, store::seal::Seal, system_entropy::SystemEntropy},
+    adapters::{
+        key_directory::{self, Place},
+        store::seal::Seal,
+        system_entropy::SystemEntropy,
+    },
     application::{issue, projects, realm::Realm},
     domain::{
         approval::{Approval, Decision, Purpose, Reference},
@@ -31,7 +35,7 @@ use crate::{AUDIENCE, ISSUER, log};
 /// Writes `<algorithm>.jwks.json`, `<algorithm>.log.json` and `ours.json`, and leaves the keys in `keys/`.
 pub(crate) fn everything(folder: &Path) {
     let clock = SystemClock;
-    key_directory::add(&folder.join("keys"), &SystemEntropy::default(), clock.now()).unwrap();
+    key_directory::add(&Place::plain(folder.join("keys")), &SystemEntropy::default(), clock.now()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut made = Vec::new();
     for algorithm in ["PS256", "RS256"] {
@@ -43,7 +47,7 @@ pub(crate) fn everything(folder: &Path) {
 
 async fn of(folder: &Path, algorithm: &str) -> Vec<Value> {
     let settings = settings(folder, algorithm);
-    let keys = key_directory::read(&settings.keys, settings.algorithm).unwrap();
+    let keys = key_directory::read(&settings.keys).unwrap();
     let seal = Seal::new(keys.seal.expose_secret_bytes());
     let store = wiring::open_store(&settings, seal).await.unwrap();
     let realm = wiring::open(&settings, keys, store, Arc::new(SystemClock), false).await.unwrap();

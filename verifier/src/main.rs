@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use common::runtime::{service_settings, telemetry};
+use common::runtime::{hardening::keep_memory_private, service_settings, telemetry};
 use verifier::{
     args::{Args, Command},
     settings::{PREFIX, Settings},
@@ -23,6 +23,10 @@ fn main() -> ExitCode {
             return if told.use_stderr() { ExitCode::from(MISUSED) } else { ExitCode::SUCCESS };
         }
     };
+    if keep_memory_private().is_err() {
+        eprintln!("this process's memory cannot be kept private");
+        return ExitCode::FAILURE;
+    }
     let settings = match read(&args) {
         Ok(settings) => settings,
         Err(mistakes) => {

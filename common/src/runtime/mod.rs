@@ -7,6 +7,7 @@ pub mod caller;
 mod calls;
 mod connections;
 pub mod deadline;
+pub mod hardening;
 pub mod health;
 pub mod listener;
 pub mod methods;

@@ -94,6 +94,14 @@ impl SettingsFile {
         self.take(key, &must, read).unwrap_or(default)
     }
 
+    /// A duration that may be absent; both bounds are inclusive.
+    pub fn optional_duration(&mut self, key: &str, bounds: RangeInclusive<Duration>) -> Option<Duration> {
+        let must = format!("be a duration such as 15m, from {:?} to {:?}", bounds.start(), bounds.end());
+        self.take(key, &must, |given| {
+            text(given).and_then(|text| duration(&text)).filter(|value| bounds.contains(value))
+        })
+    }
+
     /// A whole number; both bounds are inclusive.
     pub fn number_or(&mut self, key: &str, default: u32, bounds: RangeInclusive<u32>) -> u32 {
         let must = format!("be a whole number from {} to {}", bounds.start(), bounds.end());

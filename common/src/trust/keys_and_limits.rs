@@ -41,6 +41,11 @@ impl Trust {
         self.keys.iter().find(|key| key.id() == id)
     }
 
+    /// The names of the keys.
+    pub fn key_ids(&self) -> Vec<KeyId> {
+        self.keys.iter().map(PublicKey::id).collect()
+    }
+
     /// Whether both say the same, whenever it was stated.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let at_once = |trust: &Self| Self { stated_at: Timestamp::EPOCH, ..trust.clone() }.canonical().ok();

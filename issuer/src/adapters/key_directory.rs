@@ -1,8 +1,13 @@
 //! `keys.directory`: token keys, the log key and the sealing key as private files. Shows nothing of them.
 
+mod error;
+mod folder;
+mod log_key;
+mod pem;
+
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Write as _},
+    io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,21 +17,42 @@ use common::{
     clock::Now,
     encoding,
     jws::Algorithm,
-    keys::{InvalidKey, SigningKey, generate},
-    secret::{Secret, SecretError},
+    keys::{PublicKey, SigningKey, generate},
+    secret::Secret,
 };
 use rand::{SeedableRng as _, rngs::StdRng};
 use zeroize::Zeroizing;
 
-use crate::domain::ports::{Entropy, NoEntropy};
+pub use self::{
+    error::KeysError,
+    folder::KeyFolder,
+    log_key::{add_log_key, switch_log_key},
+};
+use self::{log_key::other_log_key, pem::Passphrase};
+use crate::domain::ports::Entropy;
+
+/// Where the keys are, and how they are read.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// `keys.directory`.
+    pub folder: PathBuf,
+    /// `token.algorithm`.
+    pub algorithm: Algorithm,
+    /// `keys.passphrase_file`: private keys are made encrypted, and may be.
+    pub passphrase_file: Option<PathBuf>,
+}
 
 /// The keys of an issuer.
 #[derive(Debug)]
 pub struct Keys {
     /// Token keys, the newest first. At least one.
     pub token: Vec<Arc<SigningKey>>,
+    /// Where token keys come from, also those that are put there later.
+    pub folder: Arc<KeyFolder>,
     /// The log key.
     pub log: Arc<SigningKey>,
+    /// While the log key is exchanged: the one before, or the next one.
+    pub other_log: Option<PublicKey>,
     /// Seals records, blinds idempotency keys: 32 bytes.
     pub seal: Secret,
 }
@@ -38,60 +64,63 @@ pub const PUBLIC_LOG_KEY: &str = "log.public.pem";
 /// The sealing key's file name.
 pub const SEAL_KEY: &str = "seal.key";
 
+impl Place {
+    /// Unencrypted keys in this folder, for `PS256`.
+    pub fn plain(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), algorithm: Algorithm::Ps256, passphrase_file: None }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn passphrase(&self) -> Result<Option<Passphrase>, KeysError> {
+        self.passphrase_file.as_deref().map(Passphrase::read).transpose()
+    }
+}
+
 /// Reads every key of the folder.
 ///
 /// # Errors
 /// [`KeysError`], naming the file.
-pub fn read(folder: &Path, algorithm: Algorithm) -> Result<Keys, KeysError> {
-    let unreadable = |reason| KeysError::Folder { folder: folder.to_owned(), reason };
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name();
-        let wanted = |name: &&str| {
-            name.strip_prefix(TOKEN_PREFIX).is_some_and(|rest| rest.strip_suffix(".pem").is_some())
-        };
-        if let Some(name) = name.to_str().filter(wanted) {
-            names.push(name.to_owned());
-        }
-    }
-    // Names begin with the instant of their making, so the newest is the last.
-    names.sort_unstable_by(|one, other| other.cmp(one));
-    let token: Result<Vec<_>, _> = names.iter().map(|name| private(&folder.join(name), algorithm)).collect();
-    let token = token?;
+pub fn read(place: &Place) -> Result<Keys, KeysError> {
+    let folder = KeyFolder::open(place.clone())?;
+    let token = folder.keys();
     if token.is_empty() {
-        return Err(KeysError::None { folder: folder.to_owned() });
+        return Err(KeysError::None { folder: place.folder.clone() });
     }
-    let log = private(&folder.join(LOG_KEY), algorithm)?;
-    let path = folder.join(SEAL_KEY);
-    let text = secret(&path)?;
+    let passphrase = place.passphrase()?;
+    let log = pem::read(&place.file(LOG_KEY), place.algorithm, passphrase.as_ref())?;
+    let path = place.file(SEAL_KEY);
+    let text = pem::secret(&path)?;
     let bytes =
         str::from_utf8(text.expose_secret_bytes()).ok().and_then(|text| encoding::decode(text.trim_end()));
     let bytes = bytes.map(Zeroizing::new).filter(|bytes| bytes.len() == SEAL_BYTES);
     let seal = bytes.map(Secret::new).ok_or(KeysError::Seal { path })?;
-    Ok(Keys { token, log, seal })
+    Ok(Keys { token, folder: Arc::new(folder), log, other_log: other_log_key(place)?, seal })
 }
 
 /// Adds a token key; and the log key and the sealing key where there are none. Returns the files that it made.
 ///
 /// # Errors
 /// [`KeysError`]; files that were made before it stay.
-pub fn add(folder: &Path, entropy: &dyn Entropy, now: Now) -> Result<Vec<PathBuf>, KeysError> {
-    let unwritable = |reason| KeysError::Folder { folder: folder.to_owned(), reason };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unwritable)?;
+pub fn add(place: &Place, entropy: &dyn Entropy, now: Now) -> Result<Vec<PathBuf>, KeysError> {
+    let unwritable = |reason| KeysError::Folder { folder: place.folder.clone(), reason };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&place.folder).map_err(unwritable)?;
+    let passphrase = place.passphrase()?;
     let mut made = Vec::new();
-    let log = folder.join(LOG_KEY);
+    let log = place.file(LOG_KEY);
     if !log.exists() {
-        let pem = new_key(entropy)?;
-        write(&log, pem.as_bytes(), 0o600)?;
+        new_key(entropy, &log, passphrase.as_ref())?;
         made.push(log.clone());
     }
-    let public = folder.join(PUBLIC_LOG_KEY);
+    let public = place.file(PUBLIC_LOG_KEY);
     if !public.exists() {
-        let pem = private(&log, Algorithm::Ps256)?.public().to_pem();
-        write(&public, pem.map_err(|reason| KeysError::Key { path: log, reason })?.as_bytes(), 0o644)?;
+        let key = pem::read(&log, Algorithm::Ps256, passphrase.as_ref())?;
+        write_public(&public, key.public())?;
         made.push(public);
     }
-    let seal = folder.join(SEAL_KEY);
+    let seal = place.file(SEAL_KEY);
     if !seal.exists() {
         let mut bytes = Zeroizing::new([0; SEAL_BYTES]);
         entropy.fill(bytes.as_mut_slice())?;
@@ -99,128 +128,54 @@ pub fn add(folder: &Path, entropy: &dyn Entropy, now: Now) -> Result<Vec<PathBuf
         write(&seal, text.as_bytes(), 0o600)?;
         made.push(seal);
     }
-    let pem = new_key(entropy)?;
-    let key = SigningKey::from_pem(&pem, Algorithm::Ps256)
-        .map_err(|reason| KeysError::Key { path: folder.to_owned(), reason })?;
+    let (key, pem) = generated(entropy)?;
     let name = format!("{TOKEN_PREFIX}{:012}-{}.pem", now.wall.seconds(), key.public().id());
-    let token = folder.join(name);
-    write(&token, pem.as_bytes(), 0o600)?;
+    let token = place.file(&name);
+    write(&token, pem::sealed(&token, &pem, passphrase.as_ref())?.as_bytes(), 0o600)?;
     made.push(token);
     Ok(made)
 }
 
-fn new_key(entropy: &dyn Entropy) -> Result<Zeroizing<String>, KeysError> {
+/// Makes a key, and writes it.
+fn new_key(
+    entropy: &dyn Entropy,
+    path: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<SigningKey, KeysError> {
+    let (key, pem) = generated(entropy)?;
+    write(path, pem::sealed(path, &pem, passphrase)?.as_bytes(), 0o600)?;
+    Ok(key)
+}
+
+fn generated(entropy: &dyn Entropy) -> Result<(SigningKey, Zeroizing<String>), KeysError> {
     let mut seed = Zeroizing::new([0; 32]);
     entropy.fill(seed.as_mut_slice())?;
-    generate(&mut StdRng::from_seed(*seed)).map_err(|_cause| KeysError::Generation)
+    let pem = generate(&mut StdRng::from_seed(*seed)).map_err(|_cause| KeysError::Generation)?;
+    let key = SigningKey::from_pem(&pem, Algorithm::Ps256).map_err(|_cause| KeysError::Generation)?;
+    Ok((key, pem))
 }
 
-fn private(path: &Path, algorithm: Algorithm) -> Result<Arc<SigningKey>, KeysError> {
-    let pem = secret(path)?;
-    let text = str::from_utf8(pem.expose_secret_bytes()).map_err(|_cause| InvalidKey::Unreadable);
-    let key = text.and_then(|pem| SigningKey::from_pem(pem, algorithm));
-    key.map(Arc::new).map_err(|reason| KeysError::Key { path: path.to_owned(), reason })
+fn write_public(path: &Path, key: &PublicKey) -> Result<(), KeysError> {
+    let pem = key.to_pem().map_err(|reason| KeysError::Key { path: path.to_owned(), reason })?;
+    write(path, pem.as_bytes(), 0o644)
 }
 
-fn secret(path: &Path) -> Result<Secret, KeysError> {
-    Secret::read(path).map_err(|reason| KeysError::File { path: path.to_owned(), reason })
-}
-
-/// Never over a file that is there.
+/// Never over a file that is there. Whoever looks meanwhile finds it whole or not at all.
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeysError> {
-    let written =
-        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| {
+    let part = path.with_extension("part");
+    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&part).and_then(
+        |mut file| {
             file.write_all(bytes)?;
-            file.sync_all()
-        });
+            file.sync_all()?;
+            fs::hard_link(&part, path)?;
+            fs::remove_file(&part)
+        },
+    );
     written.map_err(|reason| KeysError::Write { path: path.to_owned(), reason })
-}
-
-/// Why keys were not read or made. Names files, never what is in them.
-#[derive(Debug, thiserror::Error)]
-pub enum KeysError {
-    /// The folder cannot be read or made.
-    #[error("the folder {} cannot be used: {reason}", folder.display())]
-    Folder {
-        /// Which.
-        folder: PathBuf,
-        /// Why.
-        reason: io::Error,
-    },
-    /// No token key.
-    #[error("the folder {} holds no token key: make one with `issuer keys generate`", folder.display())]
-    None {
-        /// Which.
-        folder: PathBuf,
-    },
-    /// A file that may not be used as a secret.
-    #[error("the key file {} {reason}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: SecretError,
-    },
-    /// A file that holds no usable key.
-    #[error("the key file {} holds {reason}", path.display())]
-    Key {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: InvalidKey,
-    },
-    /// The sealing key is not 32 bytes of base64url.
-    #[error("the file {} does not hold 32 bytes in base64url", path.display())]
-    Seal {
-        /// Which.
-        path: PathBuf,
-    },
-    /// A file cannot be written.
-    #[error("the file {} cannot be written: {reason}", path.display())]
-    Write {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: io::Error,
-    },
-    /// The system gives no random bytes.
-    #[error(transparent)]
-    Entropy(#[from] NoEntropy),
-    /// The library makes no key.
-    #[error("no key could be made")]
-    Generation,
 }
 
 const TOKEN_PREFIX: &str = "token-";
 const SEAL_BYTES: usize = 32;
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use common::clock::{Clock as _, SystemClock};
-
-    use super::*;
-    use crate::adapters::system_entropy::SystemEntropy;
-
-    #[test]
-    fn generated_keys_are_read_back_the_newest_first_and_the_log_key_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let keys = folder.path().join("keys");
-        let entropy = SystemEntropy::default();
-        assert!(matches!(read(&keys, Algorithm::Ps256), Err(KeysError::Folder { .. })));
-        let now = SystemClock.now();
-        let made = add(&keys, &entropy, now).unwrap();
-        assert_eq!(made.len(), 4);
-        for path in made.iter().filter(|path| !path.ends_with(PUBLIC_LOG_KEY)) {
-            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
-        }
-        let first = read(&keys, Algorithm::Ps256).unwrap();
-        let later = Now { wall: now.wall.plus(std::time::Duration::from_secs(1)), ..now };
-        assert_eq!(add(&keys, &entropy, later).unwrap().len(), 1);
-        let both = read(&keys, Algorithm::Ps256).unwrap();
-        assert_eq!(both.token.len(), 2);
-        assert_eq!(both.token[1].public().id(), first.token[0].public().id());
-        assert_eq!(both.log.public().id(), first.log.public().id());
-    }
-}
+mod tests;

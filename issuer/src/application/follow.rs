@@ -1,14 +1,15 @@
 //! One running verifier's feed: what it is told, and when. Knows no stream; the transport carries what is said here.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use common::{
+    key_id::KeyId,
     revocation::{
         cursor::Cursor,
         head::{Head, Link},
     },
     token::kind::PerType,
-    trust::{LogKeys, Signed, Trust, Verified},
+    trust::{Signed, Trust, Verified},
 };
 
 use crate::{
@@ -106,13 +107,14 @@ impl Feed {
         if let Some(instance) = hello.replaces.filter(|instance| *instance != hello.follower.instance) {
             let before = Follower { id: hello.follower.id.clone(), instance };
             realm.followers.ended(&before);
+            realm.keys.leave(&before);
             // Whoever answered it: it asks nobody any more. What stays is waited for, as if it had not been said.
             realm.store.remove_followers(vec![(before, None)]).await.ok();
         }
+        realm.keys.join(hello.follower.clone());
         let published = realm.log.published();
-        let keys = LogKeys::new(vec![realm.log_key.clone()]).ok();
-        // A head that this log key did not sign tells nothing; the verifier is sent everything.
-        let held = hello.head.and_then(|head| keys.as_ref()?.check::<Head>(&head).ok());
+        // A head that no log key of ours signed tells nothing; the verifier is sent everything.
+        let held = hello.head.and_then(|head| realm.log_keys.check::<Head>(&head).ok());
         let held = held.map(|held| held.statement().clone());
         let mut sent = Cursor::ZERO;
         if let Some(held) = &held {
@@ -201,11 +203,14 @@ impl Feed {
         Ok(say)
     }
 
-    /// Every reader of this verifier sees everything up to `cursor`, and so does its file.
+    /// Every reader of this verifier sees everything up to `cursor`, and so does its file; and these keys, if it says.
     ///
     /// # Errors
     /// [`FollowError::Unsent`]: it cannot have seen what it was not sent.
-    pub fn acknowledge(&self, cursor: Cursor) -> Result<(), FollowError> {
+    pub fn acknowledge(&self, cursor: Cursor, keys: Option<BTreeSet<KeyId>>) -> Result<(), FollowError> {
+        if let Some(keys) = keys {
+            self.realm.keys.acknowledge(&self.follower, keys);
+        }
         if cursor > self.sent {
             // What it held before is no news; what this log does not hold proves nothing here.
             let before = self.held.as_ref().is_some_and(|held| cursor <= held.cursor());
@@ -241,9 +246,8 @@ impl Feed {
     }
 
     fn first_part(&self, part: &Part) -> Result<(Head, Chain), FollowError> {
-        let keys = LogKeys::new(vec![self.realm.log_key.clone()]).map_err(|_never| FollowError::BadOffer)?;
-        let head =
-            keys.check::<Head>(&part.head).map_err(|_stranger| FollowError::BadOffer)?.statement().clone();
+        let head = self.realm.log_keys.check::<Head>(&part.head);
+        let head = head.map_err(|_stranger| FollowError::BadOffer)?.statement().clone();
         let before = part.first.checked_sub(1).ok_or(FollowError::BadOffer)?;
         // Complete only if what lies before it had expired when the head was signed.
         if before > head.base.sequence {
@@ -256,6 +260,7 @@ impl Feed {
     /// The verifier stops and answers nobody any more.
     pub async fn goodbye(self) {
         self.realm.followers.leave(&self.follower, self.session);
+        self.realm.keys.leave(&self.follower);
         let tenure = Tenure { issuer: self.realm.followers.me(), session: self.session };
         // A row that stays in the store is taken out later, and waited for until then.
         self.realm.store.remove_followers(vec![(self.follower, Some(tenure))]).await.ok();

@@ -91,7 +91,7 @@ pub async fn try_signers(realm: &Realm) {
     if !conditions.signer_unavailable() && !conditions.signature_faulty() {
         return;
     }
-    let token_key = realm.signing_key(&realm.log.published()).map(Arc::clone);
+    let token_key = realm.signing_key(&realm.log.published());
     let keys = [token_key, Some(Arc::clone(&realm.log_signer))];
     let trial = move || keys.iter().flatten().try_for_each(|key| key.sign(TRIAL, b"").map(drop));
     match realm.pool.run(trial).await {

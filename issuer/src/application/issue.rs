@@ -1,6 +1,6 @@
 //! Issuing a token. The order of the steps is the safety argument: policy, ledger, signature, check, trail, release.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use common::{
     jws::{self, CannotSign},
@@ -95,17 +95,22 @@ async fn attempt(realm: &Realm, order: &Order, actor: &str) -> Result<Issued, Is
     let (record, key, repeat) = match recorded? {
         Recorded::At(cursor) => {
             record.recorded = cursor;
-            (record, Arc::clone(key), false)
+            (record, key, false)
         }
         Recorded::Before { same_content: false, .. } => return Err(IssueError::IdempotencyKeyReused),
         Recorded::Before { record, same_content: true } => {
             let live = now < record.expires_at && published.log.set().standing(&record.subject()).is_none();
-            let key = realm.key(record.key).filter(|_| live).ok_or(IssueError::TokenNoLongerLive)?;
-            (record, Arc::clone(key), true)
+            let key = realm.keys.key(record.key).filter(|_| live).ok_or(IssueError::TokenNoLongerLive)?;
+            (record, key, true)
         }
         Recorded::ProjectChanged => return Err(IssueError::Meanwhile),
         Recorded::NoLog => return Err(IssueError::LostData),
     };
+
+    // No token outlives the period in which its key is published.
+    if !realm.policy.load().keys.covers(record.key, record.expires_at) {
+        return Err(if repeat { IssueError::TokenNoLongerLive } else { IssueError::Meanwhile });
+    }
 
     // 3. Signed, and checked as a verifier would; 4. in the trail. Both before anybody sees it.
     let said = claims(&record, &project.configuration, &realm.issuer, &realm.audience);
@@ -130,6 +135,11 @@ async fn attempt(realm: &Realm, order: &Order, actor: &str) -> Result<Issued, Is
 fn may_promise(realm: &Realm, published: &Published, now: Timestamp) -> Result<(), IssueError> {
     if published.lost {
         return Err(IssueError::LostData);
+    }
+    // Of a shared store: whoever has not read limits and key roles for a while may sign with a key that is retired.
+    let unread = realm.conditions.confirmed_age(realm.clock.now().boot).is_none_or(|age| age > UNREAD);
+    if realm.store.shared() && unread {
+        return Err(IssueError::StoreUnreachable);
     }
     if realm.conditions.audit_broken() {
         return Err(IssueError::AuditUnavailable);
@@ -307,5 +317,8 @@ impl From<Refusal> for IssueError {
     }
 }
 
+/// An issuer of a shared store that has not read the record of limits and key roles for so long issues nothing (see
+/// `key_roles::STRAGGLERS`).
+const UNREAD: Duration = Duration::from_secs(10);
 /// How often policy looks again before the caller is asked to.
 const ATTEMPTS: usize = 8;

@@ -1,27 +1,22 @@
 //! What all use cases of one realm share. Never a transport; never a store by name.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
-use common::{
-    clock::Clock,
-    key_id::KeyId,
-    keys::{PublicKey, SigningKey},
-    token::kind::PerType,
-    verification::Policy,
-};
+use common::{clock::Clock, keys::SigningKey, token::kind::PerType, trust::LogKeys, verification::Policy};
 
 use crate::{
     application::{
         conditions::Conditions,
         followers::Followers,
+        key_book::KeyBook,
         log::{LogHandle, Published},
         signing_pool::SigningPool,
         trail::Trail,
     },
     domain::{
-        policy_record::{KeyRole, PolicyRecord},
+        policy_record::PolicyRecord,
         ports::{Entropy, Store},
     },
 };
@@ -55,10 +50,12 @@ pub struct Realm {
     pub conditions: Arc<Conditions>,
     /// Limits and key roles as the store holds them.
     pub policy: Arc<ArcSwap<PolicyRecord>>,
-    /// The token keys that this issuer holds, the newest first.
-    pub keys: Vec<Arc<SigningKey>>,
-    /// The public log key.
-    pub log_key: PublicKey,
+    /// The token keys that this issuer holds, and what is known of who holds which.
+    pub keys: Arc<KeyBook>,
+    /// How long a copy of the JWKS may be used.
+    pub jwks_max_age: Duration,
+    /// The public log key; and while it is exchanged, the other one.
+    pub log_keys: LogKeys,
     /// The log key.
     pub log_signer: Arc<SigningKey>,
     /// Where tokens are signed.
@@ -68,23 +65,12 @@ pub struct Realm {
 }
 
 impl Realm {
-    /// The key that signs: the one with the active role, else the newest published one that is held; never a revoked one.
-    pub fn signing_key(&self, published: &Published) -> Option<&Arc<SigningKey>> {
+    /// The key that signs here: the active one, or where it is not held or was revoked the newest prepared one that is
+    /// held. Never one that is not published.
+    pub fn signing_key(&self, published: &Published) -> Option<Arc<SigningKey>> {
         let policy = self.policy.load();
-        let usable = |id: KeyId| {
-            let gone = |(key, role): &(KeyId, KeyRole)| {
-                *key == id && matches!(role, KeyRole::Revoked | KeyRole::Retired { .. })
-            };
-            !policy.keys.iter().any(gone) && !published.log.set().holds_key(&id)
-        };
-        let held = |id: KeyId| self.keys.iter().find(|key| key.public().id() == id);
-        let active = policy.active_key().filter(|id| usable(*id)).and_then(held);
-        active.or_else(|| self.keys.iter().find(|key| usable(key.public().id())))
-    }
-
-    /// The held key of this name.
-    pub fn key(&self, id: KeyId) -> Option<&Arc<SigningKey>> {
-        self.keys.iter().find(|key| key.public().id() == id)
+        let usable = policy.keys.signers().filter(|id| !published.log.set().holds_key(id));
+        usable.into_iter().find_map(|id| self.keys.key(id))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use common::{
     encoding,
-    key_id::KeyId,
+    keys::PublicKey,
     revocation::{
         cursor::Cursor,
         entry::{Body, Entry, Reason, pack},
@@ -61,7 +61,7 @@ pub async fn restore(
     trail: &Trail,
     loaded: Loaded,
     journal: Option<&Chain>,
-    (limits, keys): (Limits, &[KeyId]),
+    (limits, keys): (Limits, &[PublicKey]),
     now: Timestamp,
     new_epoch: bool,
 ) -> Result<Restored, StoreError> {
@@ -144,28 +144,33 @@ async fn in_force(
     store: &dyn Store,
     trail: &Trail,
     held: Option<PolicyRecord>,
-    (limits, keys): (Limits, &[KeyId]),
+    (limits, keys): (Limits, &[PublicKey]),
     now: Timestamp,
 ) -> Result<Arc<PolicyRecord>, StoreError> {
-    let first = PolicyRecord::first(limits);
-    let (mut stands, mut next) = match held {
-        None => (first.clone(), Some((first, "first"))),
-        Some(held) => (held.clone(), held.with_limits(limits, now).map(|next| (next, "limits"))),
-    };
-    loop {
-        if let Some((record, action)) = next {
-            if !store.save_policy(record.clone()).await? {
-                return Err(StoreError::LostData);
+    let mut stands = held;
+    for _ in 0..ATTEMPTS {
+        let (record, action) = match &stands {
+            None => (PolicyRecord::first(limits), "first"),
+            Some(held) => {
+                if let Some(next) = held.with_limits(limits, now) {
+                    (next, "limits")
+                } else if let Some(next) = held.with_keys(held.keys.with_held(keys, now)) {
+                    (next, "keys")
+                } else {
+                    return Ok(Arc::new(held.clone()));
+                }
             }
+        };
+        if store.save_policy(record.clone()).await? {
             let what = What::Policy { version: record.version, action };
             trail.write(ACTOR, what).await.ok();
-            stands = record;
-        }
-        next = stands.with_held(keys).map(|next| (next, "keys"));
-        if next.is_none() {
-            return Ok(Arc::new(stands));
+            stands = Some(record);
+        } else {
+            // Another issuer starts at the same moment.
+            stands = store.policy().await?;
         }
     }
+    Err(StoreError::Unreachable)
 }
 
 /// Makes a new epoch durable, and writes it down.
@@ -295,3 +300,5 @@ pub(super) const RUN: usize = 1_000;
 /// Lines that are written as one.
 const LINES: usize = 64;
 const ACTOR: &str = "issuer";
+/// First, limits, keys, and each overtaken by other issuers that start.
+const ATTEMPTS: usize = 16;

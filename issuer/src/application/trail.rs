@@ -239,6 +239,7 @@ impl Owed {
             What::Issue { .. }
             | What::Refuse { .. }
             | What::Project { .. }
+            | What::Key { .. }
             | What::Policy { .. }
             | What::Lost { .. }
             | What::Mended { .. }

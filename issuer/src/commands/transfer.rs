@@ -38,7 +38,7 @@ use crate::{
 /// # Errors
 /// [`TransferError`].
 pub async fn export(settings: &Settings, path: &Path) -> Result<String, TransferError> {
-    let keys = key_directory::read(&settings.keys, settings.algorithm)?;
+    let keys = key_directory::read(&settings.keys)?;
     let store = wiring::open_store(settings, Seal::new(keys.seal.expose_secret_bytes())).await?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -129,7 +129,7 @@ async fn write(
 /// # Errors
 /// [`TransferError`].
 pub async fn import(settings: &Settings, path: &Path) -> Result<String, TransferError> {
-    let keys = key_directory::read(&settings.keys, settings.algorithm)?;
+    let keys = key_directory::read(&settings.keys)?;
     let log_key = keys.log.public().clone();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (_journal, recovered) = wiring::open_journal(settings, &keys, &clock, None).await?;

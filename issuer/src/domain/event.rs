@@ -73,6 +73,19 @@ pub enum What<'a> {
         from: &'a str,
     },
     /// Limits or key roles changed.
+    /// A key was given another role.
+    Key {
+        /// The record's version since.
+        version: u64,
+        /// What was done: `prepare`, `activate`, `retire`.
+        action: &'a str,
+        /// Which.
+        key_id: String,
+        /// Although some party may lack it.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        forced: bool,
+    },
+    /// Limits changed, or key roles without anybody asking.
     Policy {
         /// The record's version since.
         version: u64,
@@ -105,6 +118,7 @@ impl What<'_> {
         ("refuse", &["reason", "order"]),
         ("append", &["epoch", "first", "last", "previous", "entries", "reason", "comment", "project_id"]),
         ("project", &["project_id", "version", "action"]),
+        ("key", &["version", "action", "key_id", "forced"]),
         ("policy", &["version", "action"]),
         ("lost", &["epoch", "sequence", "found", "why"]),
         ("mended", &["epoch", "sequence", "held", "from"]),
@@ -273,6 +287,7 @@ mod tests {
             What::Refuse { reason: "x", order: order() },
             What::Append(append),
             What::Project { project_id: text(), version: 1, action: "x" },
+            What::Key { version: 1, action: "x", key_id: text(), forced: true },
             What::Policy { version: 1, action: "x" },
             What::Lost { epoch: 1, sequence: 1, found: "x", why: "x" },
             What::Mended { epoch: 1, sequence: 1, held: 1, from: "x" },
@@ -286,6 +301,7 @@ mod tests {
                 | What::Refuse { .. }
                 | What::Append(_)
                 | What::Project { .. }
+                | What::Key { .. }
                 | What::Policy { .. }
                 | What::Lost { .. }
                 | What::Mended { .. }

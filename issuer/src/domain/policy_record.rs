@@ -1,7 +1,6 @@
 //! Limits and key roles: one record, the same for all issuers of a realm. Pure: never a store, never a clock.
 
 use common::{
-    key_id::KeyId,
     timestamp::Timestamp,
     token::{
         Limits,
@@ -9,6 +8,8 @@ use common::{
         limits::TypeLimit,
     },
 };
+
+use crate::domain::key_roles::KeyRoles;
 
 /// The record as the store holds it, sealed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,7 +21,7 @@ pub struct PolicyRecord {
     /// Ceilings that were higher, each until its last token has expired. Verifiers still honour them.
     pub earlier: Vec<EarlierCeilings>,
     /// The token keys that have a role.
-    pub keys: Vec<(KeyId, KeyRole)>,
+    pub keys: KeyRoles,
 }
 
 /// Ceilings that were lowered.
@@ -32,26 +33,10 @@ pub struct EarlierCeilings {
     pub until: Timestamp,
 }
 
-/// What a token key is used for.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum KeyRole {
-    /// Published, not signing: takes over only when the active one is revoked.
-    Prepared,
-    /// Signs.
-    Active,
-    /// Verifies until its last token has expired.
-    Retired {
-        /// Exclusive.
-        until: Timestamp,
-    },
-    /// In wrong hands: signs nothing, for good. Published only while the log still holds the rule against it.
-    Revoked,
-}
-
 impl PolicyRecord {
     /// The first record of a realm.
-    pub const fn first(limits: Limits) -> Self {
-        Self { version: 1, limits, earlier: Vec::new(), keys: Vec::new() }
+    pub fn first(limits: Limits) -> Self {
+        Self { version: 1, limits, earlier: Vec::new(), keys: KeyRoles::default() }
     }
 
     /// The record once `limits` hold from `now` on. `None` when they hold already.
@@ -66,37 +51,11 @@ impl PolicyRecord {
         Some(Self { version: self.version.saturating_add(1), limits, earlier, keys: self.keys.clone() })
     }
 
-    /// The record once the roles are `keys`.
+    /// The record once the roles are `keys`. `None` when they are already.
     #[must_use]
-    pub fn with_keys(&self, keys: Vec<(KeyId, KeyRole)>) -> Self {
-        Self { version: self.version.saturating_add(1), keys, ..self.clone() }
-    }
-
-    /// The record once every key of `held`, the newest first, has a role: one signs, the others are published. `None`
-    /// when each has one already.
-    #[must_use]
-    pub fn with_held(&self, held: &[KeyId]) -> Option<Self> {
-        let mut keys = self.keys.clone();
-        for id in held {
-            if !keys.iter().any(|(key, _)| key == id) {
-                let signs = !keys.iter().any(|(_, role)| *role == KeyRole::Active);
-                keys.push((*id, if signs { KeyRole::Active } else { KeyRole::Prepared }));
-            }
-        }
-        (keys != self.keys).then(|| self.with_keys(keys))
-    }
-
-    /// The record once these keys are revoked for good. `None` when all of them are already.
-    #[must_use]
-    pub fn with_revoked<'a>(&self, revoked: impl Iterator<Item = &'a KeyId>) -> Option<Self> {
-        let mut keys = self.keys.clone();
-        for id in revoked {
-            match keys.iter_mut().find(|(key, _)| key == id) {
-                Some((_, role)) => *role = KeyRole::Revoked,
-                None => keys.push((*id, KeyRole::Revoked)),
-            }
-        }
-        (keys != self.keys).then(|| self.with_keys(keys))
+    pub fn with_keys(&self, keys: KeyRoles) -> Option<Self> {
+        let version = self.version.saturating_add(1);
+        (keys != self.keys).then(|| Self { version, keys, ..self.clone() })
     }
 
     /// What verifiers are told: staleness as it is, and each ceiling the highest that a live token may have been issued
@@ -113,11 +72,6 @@ impl PolicyRecord {
             lifetime: lifetime(kind),
             staleness: self.limits.get(kind).staleness,
         }))
-    }
-
-    /// The key that signs.
-    pub fn active_key(&self) -> Option<KeyId> {
-        self.keys.iter().find(|(_, role)| *role == KeyRole::Active).map(|(key, _)| *key)
     }
 
     fn earlier_at(&self, now: Timestamp) -> Vec<EarlierCeilings> {
@@ -153,26 +107,6 @@ mod tests {
             PolicyRecord::first(Limits::default()).with_limits(Limits::default(), Timestamp::EPOCH),
             None
         );
-    }
-
-    #[test]
-    fn the_newest_of_new_keys_signs_and_later_ones_are_only_published() {
-        let [old, new, newest] = [1, 2, 3].map(|n| KeyId::from_bytes([n; 32]));
-        let first = PolicyRecord::first(Limits::default()).with_held(&[new, old]).unwrap();
-        assert_eq!(first.active_key(), Some(new));
-        let second = first.with_held(&[newest, new, old]).unwrap();
-        assert_eq!((second.active_key(), second.keys.len()), (Some(new), 3));
-        assert_eq!(second.with_held(&[newest, new]), None);
-    }
-
-    #[test]
-    fn a_revoked_key_stays_revoked_whether_it_had_a_role_or_not() {
-        let [ours, stranger] = [1, 2].map(|n| KeyId::from_bytes([n; 32]));
-        let record = PolicyRecord::first(Limits::default()).with_held(&[ours]).unwrap();
-        let after = record.with_revoked([ours, stranger].iter()).unwrap();
-        assert_eq!((after.active_key(), after.version), (None, record.version + 1));
-        assert_eq!(after.with_revoked([stranger].iter()), None);
-        assert_eq!(after.with_held(&[ours, stranger]), None);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What the application asks of a store, as a contract that every adapter passes tests of. Never how it is done.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use common::{
+    keys::SigningKey,
     organisation_id::OrganisationId,
     project::Project,
     project_id::ProjectId,
@@ -16,6 +17,7 @@ use crate::domain::{
     draft::Checked,
     event::Event,
     followers::{Follower, Row, Tenure},
+    key_holders::Holder,
     ledger::TokenRecord,
     policy_record::PolicyRecord,
     rounds::{Round, Rounded},
@@ -97,6 +99,25 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Replaces limits and key roles if the version that stands is `record.version - 1`; answers whether it did.
     fn save_policy(&self, record: PolicyRecord) -> Answer<'_, bool>;
+
+    /// Limits and key roles as they stand; `None` before they were first saved.
+    fn policy(&self) -> Answer<'_, Option<PolicyRecord>>;
+
+    /// Adds or replaces what the issuer of this instance tells the others about keys. Safe to repeat; need not survive a
+    /// loss, because it is told again every few seconds. A store of one issuer, which nobody else reads, keeps nothing.
+    fn save_holder(&self, _holder: Holder) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// What every issuer told that did not take it back.
+    fn holders(&self) -> Answer<'_, Vec<Holder>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Takes back what the issuers of these instances told. Safe to repeat.
+    fn remove_holders(&self, _instances: Vec<u64>) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Adds the row of a running verifier, or puts it in the place of the one that stands ([`Row::over`]), and answers what
     /// stands now. Safe to repeat.
@@ -296,6 +317,13 @@ pub enum NotWritten {
     /// Nothing can be written any more until the journal is opened anew.
     #[error("the audit trail is broken until this process starts anew")]
     Broken,
+}
+
+/// Where private token keys come from.
+pub trait KeySource: fmt::Debug + Send + Sync {
+    /// Every key that was there since the start, the newest first. Blocks for as long as the disk does. One that cannot be
+    /// read, or may not be, is left out and told to the operator.
+    fn look(&self) -> Vec<Arc<SigningKey>>;
 }
 
 /// Where random bytes come from.

@@ -1,6 +1,7 @@
 //! `TrustService`: the verifiers' feed as a bounded stream, and the key set.
 
 use std::{
+    collections::BTreeSet,
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll},
@@ -24,7 +25,7 @@ use common::{
         status::{invalid_argument, unavailable, with_reason},
     },
     token::kind::{PerType, TokenType},
-    trust::Signed,
+    trust::{Signed, Trust},
 };
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -124,8 +125,9 @@ async fn carry(
                         send(say, feed.probe(probe.number).await.map_err(status::follow)?).await?;
                     }
                     Some(Heard::Acknowledge(seen)) => {
-                        let seen = seen.cursor.ok_or_else(|| out_of_order("an acknowledgement without a cursor"))?;
-                        feed.acknowledge(read_cursor(seen)).map_err(status::follow)?;
+                        let cursor = seen.cursor.ok_or_else(|| out_of_order("an acknowledgement without a cursor"))?;
+                        let keys = read_keys(&seen.key_ids).map_err(|bad| invalid_argument(&bad))?;
+                        feed.acknowledge(read_cursor(cursor), keys).map_err(status::follow)?;
                     }
                     Some(Heard::Goodbye(_)) => {
                         feed.goodbye().await;
@@ -260,6 +262,17 @@ fn read_offer(given: &pb::FollowOffer) -> Result<Part, Violations> {
         entries: given.entries.to_vec(),
         last: given.last,
     }))
+}
+
+/// The keys that a verifier says it holds; `None` when it says nothing of keys.
+fn read_keys(given: &[String]) -> Result<Option<BTreeSet<KeyId>>, Violations> {
+    let mut violations = Violations::default();
+    if given.len() > Trust::MOST_KEYS {
+        violations.add("acknowledge.key_ids", "must be at most 32");
+        return violations.finish(None);
+    }
+    let keys = given.iter().map(|id| violations.check("acknowledge.key_ids", id.parse::<KeyId>())).collect();
+    violations.finish(Some(keys).map(|keys: Option<BTreeSet<_>>| keys.filter(|keys| !keys.is_empty())))
 }
 
 fn out_of_order(what: &'static str) -> Status {

@@ -3,11 +3,12 @@
 use common::runtime::methods::{Method, Methods, Rate, Role};
 
 /// The services of this program.
-pub const SERVICES: [&str; 4] = [
+pub const SERVICES: [&str; 5] = [
     "ipms.token.v1.ProjectService",
     "ipms.token.v1.IssuerService",
     "ipms.token.v1.RevocationService",
     "ipms.token.v1.TrustService",
+    "ipms.token.v1.KeyService",
 ];
 
 /// Of the two that must never be short of calls, revoking has at least what issuing has.
@@ -16,6 +17,9 @@ const USUAL: Rate = Rate { per_second: 500, burst: 1_000 };
 /// Thousands of verifiers may share one identity, and all of them come back at once when an issuer restarts: well within
 /// the 10 s that the shortest lease lasts.
 const STREAMS: Rate = Rate { per_second: 500, burst: 5_000 };
+
+/// Each looks at a disk, and people do not call often.
+const RARE: Rate = Rate { per_second: 20, burst: 100 };
 
 /// Every method, the role it asks for, and how often each identity may call it.
 pub static METHODS: Methods = Methods(&[
@@ -32,6 +36,10 @@ pub static METHODS: Methods = Methods(&[
     Method { path: "/ipms.token.v1.RevocationService/AwaitVisibility", role: Role::Portal, rate: USUAL },
     Method { path: "/ipms.token.v1.TrustService/Follow", role: Role::Verifier, rate: STREAMS },
     Method { path: "/ipms.token.v1.TrustService/GetKeySet", role: Role::Verifier, rate: USUAL },
+    Method { path: "/ipms.token.v1.KeyService/ListKeys", role: Role::Operator, rate: RARE },
+    Method { path: "/ipms.token.v1.KeyService/PrepareKey", role: Role::Operator, rate: RARE },
+    Method { path: "/ipms.token.v1.KeyService/ActivateKey", role: Role::Operator, rate: RARE },
+    Method { path: "/ipms.token.v1.KeyService/RetireKey", role: Role::Operator, rate: RARE },
 ]);
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod bounds;
 pub mod follow;
 pub mod issuer;
 pub mod jwks;
+pub mod keys;
 pub mod methods;
 pub mod metrics;
 pub mod paging;

@@ -8,6 +8,7 @@ use common::{
 };
 use tonic::{Code, Status};
 
+use super::keys::names;
 use crate::{
     application::{
         follow::FollowError,
@@ -15,6 +16,7 @@ use crate::{
         log::AppendError,
         projects::ProjectError,
         revoke::{AwaitError, RevokeError},
+        rotate_keys::KeyError,
     },
     domain::{
         policy::{PolicyError, Subject},
@@ -133,6 +135,33 @@ pub fn follow(error: FollowError) -> Status {
         }
         FollowError::Store(error) => store(error),
         FollowError::Corrupt => internal(),
+    }
+}
+
+/// A key that did not get another role.
+pub fn keys(error: KeyError) -> Status {
+    let text = error.to_string();
+    match error {
+        KeyError::NoSuchKey => with_reason(Code::NotFound, "NO_SUCH_KEY", text),
+        KeyError::NotPrepared => precondition("KEY_NOT_PREPARED", text),
+        KeyError::Retired => precondition("KEY_RETIRED", text),
+        KeyError::Revoked => precondition("KEY_REVOKED", text),
+        KeyError::Active => precondition("KEY_ACTIVE", text),
+        KeyError::TooMany => precondition("TOO_MANY_KEYS", text),
+        KeyError::NotEverywhere(gaps) => {
+            let until = gaps.published_until.map(|until| until.to_string());
+            let (issuers, followers) = (names(&gaps.issuers), names(&gaps.followers));
+            let missing = [
+                ("issuers", &*issuers),
+                ("followers", &*followers),
+                ("published_until", until.as_deref().unwrap_or_default()),
+            ];
+            let missing: Vec<_> = missing.into_iter().filter(|(_, names)| !names.is_empty()).collect();
+            with_reason_and(Code::FailedPrecondition, "KEY_NOT_EVERYWHERE", text, &missing)
+        }
+        KeyError::AuditUnavailable => unavailable("AUDIT_UNAVAILABLE", text, LATER),
+        KeyError::Store(error) => store(error),
+        KeyError::Stopped => unavailable("SHUTTING_DOWN", text, SOON),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use common::{key_id::KeyId, token::Limits};
 use issuer::domain::{
-    policy_record::{KeyRole, PolicyRecord},
+    followers::Follower,
+    key_holders::Holder,
+    key_roles::KeyRoles,
+    policy_record::PolicyRecord,
     ports::{Append, Appended, Created, Store},
 };
 
@@ -51,12 +54,15 @@ pub(crate) async fn an_organisation_sees_what_it_owns_or_works_on(store: &dyn St
 
 pub(crate) async fn limits_and_key_roles_follow_the_version_that_stands(store: &dyn Store) {
     let first = PolicyRecord::first(Limits::default());
-    let second = first.with_keys(vec![(KeyId::from_bytes([1; 32]), KeyRole::Active)]);
+    let key = KeyId::from_bytes([1; 32]);
+    let keys = KeyRoles::default().with_revoked([key].iter(), common::timestamp::Timestamp::EPOCH);
+    let second = first.with_keys(keys).unwrap();
     let zeroth = PolicyRecord { version: 0, ..first.clone() };
     for refused in [&second, &zeroth] {
         assert_eq!(store.save_policy(refused.clone()).await, Ok(false));
     }
     assert_eq!(store.load().await.unwrap().policy, None);
+    assert_eq!(store.policy().await, Ok(None));
     assert_eq!(store.save_policy(first.clone()).await, Ok(true));
     assert_eq!(store.save_policy(first.clone()).await, Ok(false));
     assert_eq!(store.save_policy(second.clone()).await, Ok(true));
@@ -64,7 +70,31 @@ pub(crate) async fn limits_and_key_roles_follow_the_version_that_stands(store: &
     for refused in [&first, &second, &third, &zeroth] {
         assert_eq!(store.save_policy(refused.clone()).await, Ok(false));
     }
+    assert_eq!(store.policy().await, Ok(Some(second.clone())));
     assert_eq!(store.load().await.unwrap().policy, Some(second));
+}
+
+/// Of a store that several issuers share. One of a single issuer keeps none.
+pub(crate) async fn what_issuers_tell_of_keys_is_replaced_and_taken_back(store: &dyn Store) {
+    let holder = |instance, beat| Holder {
+        issuer: "one".to_owned(),
+        instance,
+        beat,
+        private: [KeyId::from_bytes([1; 32])].into(),
+        followers: [(Follower { id: "v".to_owned(), instance: 7 }, [KeyId::from_bytes([2; 32])].into())]
+            .into(),
+    };
+    assert_eq!(store.holders().await, Ok(Vec::new()));
+    for (instance, beat) in [(1, 1), (2, 1), (1, 2)] {
+        assert_eq!(store.save_holder(holder(instance, beat)).await, Ok(()));
+    }
+    let mut held = store.holders().await.unwrap();
+    held.sort_by_key(|holder| holder.instance);
+    assert_eq!(held, [holder(1, 2), holder(2, 1)]);
+    for _ in 0..2 {
+        assert_eq!(store.remove_holders(vec![1, 9]).await, Ok(()));
+        assert_eq!(store.holders().await, Ok(vec![holder(2, 1)]));
+    }
 }
 
 async fn names(store: &dyn Store, of: Option<u8>, after: Option<&str>, most: usize) -> Vec<String> {

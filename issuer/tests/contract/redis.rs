@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use common::token::Limits;
 use issuer::{
-    adapters::store::redis::{RedisSettings, RedisStore, Risk},
+    adapters::store::{
+        memory::MemoryStore,
+        redis::{RedisSettings, RedisStore, Risk},
+    },
     domain::{
         policy_record::PolicyRecord,
         ports::{Append, Appended, AuditMark, Created, LogEnd, Recorded, Recording, Store as _, StoreError},
@@ -14,6 +17,7 @@ use issuer::{
 };
 
 use crate::{
+    projects::what_issuers_tell_of_keys_is_replaced_and_taken_back,
     register::round,
     samples::{Log, change, id, idempotency, keep, project, ready, record, recording, row},
     server::RedisServer,
@@ -222,6 +226,20 @@ async fn no_key_has_a_time_to_live() {
         assert!(key.starts_with("{ipms:test}:v1:"), "{key}");
         assert_eq!(server.tell(&format!("PTTL {key}")).trim(), ":-1", "{key}");
     }
+}
+
+#[tokio::test]
+async fn what_issuers_tell_of_keys_is_theirs_and_what_was_tampered_with_is_lost_data() {
+    let server = RedisServer::start();
+    let store = server.open().await;
+    what_issuers_tell_of_keys_is_replaced_and_taken_back(&store).await;
+    let memory = MemoryStore::of_many_issuers();
+    what_issuers_tell_of_keys_is_replaced_and_taken_back(&memory).await;
+    // One issuer's row under the name of another one.
+    let swap =
+        "EVAL \"local v = redis.call('HVALS', KEYS[1])[1] return redis.call('HSET', KEYS[1], '1', v)\" 1";
+    server.tell(&format!("{swap} {{ipms:test}}:v1:key_holders"));
+    assert_eq!(store.holders().await.err(), Some(StoreError::LostData));
 }
 
 #[tokio::test]

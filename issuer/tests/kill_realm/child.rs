@@ -136,7 +136,7 @@ async fn open(folder: &Path) -> Arc<Realm> {
     let mut settings = Settings::read(SettingsFile::new(toml::Table::new(), variables, "ISSUER_")).unwrap();
     // Small, so that kills come while files are finished too.
     settings.audit_rotate_at = 20_000;
-    let keys = key_directory::read(&settings.keys, settings.algorithm).unwrap();
+    let keys = key_directory::read(&settings.keys).unwrap();
     let seal = Seal::new(keys.seal.expose_secret_bytes());
     let store = wiring::open_store(&settings, seal).await.unwrap();
     wiring::open(&settings, keys, store, Arc::new(SystemClock), false).await.unwrap()

@@ -105,7 +105,7 @@ async fn revoke_many(world: &World, first: u32, count: u32) {
 }
 
 fn keys(world: &World) -> LogKeys {
-    LogKeys::new(vec![world.realm.log_key.clone()]).unwrap()
+    world.realm.log_keys.clone()
 }
 
 fn head_of(world: &World, said: &Hears) -> Head {
@@ -159,7 +159,7 @@ async fn a_follower_goes_on_from_the_head_that_it_holds() {
     };
     let mut follower =
         Follower::connect(&serving, pb::FollowHello { head: Some(head), ..hello() }).await.unwrap();
-    follower.say(Says::Acknowledge(pb::FollowAcknowledge { cursor: Some(cursor(1, 4)) })).await;
+    follower.say(Says::Acknowledge(acknowledged(Some(cursor(1, 4))))).await;
     follower.hear().await;
     follower.hear().await;
     let Hears::Entries(run) = follower.hear().await else { panic!("entries follow") };
@@ -188,8 +188,8 @@ async fn what_comes_out_of_order_or_from_elsewhere_ends_the_feed_by_name() {
     let cases = [
         vec![Says::Hello(hello())],
         vec![Says::Probe(pb::FollowProbe { number: 2 }), Says::Probe(pb::FollowProbe { number: 2 })],
-        vec![Says::Acknowledge(pb::FollowAcknowledge { cursor: Some(cursor(1, 99)) })],
-        vec![Says::Acknowledge(pb::FollowAcknowledge { cursor: None })],
+        vec![Says::Acknowledge(acknowledged(Some(cursor(1, 99))))],
+        vec![Says::Acknowledge(acknowledged(None))],
         vec![Says::Offer(pb::FollowOffer::default())],
     ];
     for messages in cases {
@@ -240,3 +240,7 @@ async fn a_drain_tells_followers_to_go_elsewhere() {
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+const fn acknowledged(cursor: Option<pb::Cursor>) -> pb::FollowAcknowledge {
+    pb::FollowAcknowledge { cursor, key_ids: Vec::new() }
+}

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod feed;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod others;

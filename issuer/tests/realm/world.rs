@@ -1,7 +1,10 @@
 //! A realm over a store in memory, with knobs to break store and trail. Decides nothing.
 
 use std::{
+    fs::OpenOptions,
+    io::Write as _,
     net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -9,9 +12,16 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::{
+    encoding::AsDer as _,
+    rsa::{KeyPair, KeySize},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use common::{
     clock::{BootInstant, Clock as _, ManualClock, Now},
     jws::Algorithm,
+    key_id::KeyId,
+    keys::SigningKey,
     organisation_id::OrganisationId,
     project::{Alphabet, Collaborator, Method, OutputFormat, Project, ProjectConfiguration, Treatment},
     runtime::{server::ServeError, settings_file::SettingsFile, shutdown::Shutdown},
@@ -19,7 +29,10 @@ use common::{
 };
 use issuer::{
     adapters::{
-        journal::Recovered, key_directory, store::memory::MemoryStore, system_entropy::SystemEntropy,
+        journal::Recovered,
+        key_directory::{self, Place},
+        store::memory::MemoryStore,
+        system_entropy::SystemEntropy,
     },
     application::{log::Published, realm::Realm},
     domain::{
@@ -39,7 +52,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) journal: Arc<Lines>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// Services that answer.
@@ -119,8 +132,8 @@ impl World {
         let wall = Timestamp::from_seconds(1_800_000_000).unwrap();
         let boot = BootInstant::from_duration(Duration::from_secs(1_000));
         let clock = Arc::new(ManualClock::new(Now { wall, boot }));
-        key_directory::add(folder.path(), &SystemEntropy::default(), clock.now()).unwrap();
-        let keys = change(key_directory::read(folder.path(), Algorithm::Ps256).unwrap());
+        key_directory::add(&Place::plain(folder.path()), &SystemEntropy::default(), clock.now()).unwrap();
+        let keys = change(key_directory::read(&Place::plain(folder.path())).unwrap());
         let settings = Settings::read(SettingsFile::new(toml::Table::new(), [], "ISSUER_")).unwrap();
         let journal = Arc::new(Lines::default());
         let loaded = store.load().await.unwrap();
@@ -132,7 +145,32 @@ impl World {
             Arc::clone(&clock) as Arc<_>,
             new_epoch,
         );
-        Self { realm: realm.await.unwrap(), clock, store, journal, _folder: folder }
+        Self { realm: realm.await.unwrap(), clock, store, journal, folder }
+    }
+
+    /// Puts a token key into the folder of the running issuer.
+    pub(crate) fn put_key(&self) -> KeyId {
+        // 2048 bits: tests need a key, not a strong one.
+        let der = KeyPair::generate(KeySize::Rsa2048).unwrap().as_der().unwrap();
+        let text = STANDARD.encode(der.as_ref()).into_bytes();
+        let lines: Vec<_> = text.chunks(64).map(String::from_utf8_lossy).collect();
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
+        let id = SigningKey::from_pem(&pem, Algorithm::Ps256).unwrap().public().id();
+        // Newer than the first one by its name.
+        let path = self.folder.path().join(format!("token-9{id}.pem"));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).unwrap();
+        file.write_all(pem.as_bytes()).unwrap();
+        id
+    }
+
+    /// Gives this issuer the token keys of another one.
+    pub(crate) fn copy_keys_of(&self, other: &Self) {
+        for entry in std::fs::read_dir(other.folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_name().to_string_lossy().starts_with("token-") {
+                std::fs::copy(entry.path(), self.folder.path().join(entry.file_name())).unwrap();
+            }
+        }
     }
 
     /// The realm's services on a free port of loopback.

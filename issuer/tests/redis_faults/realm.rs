@@ -5,9 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{clock::SystemClock, jws::Algorithm, runtime::settings_file::SettingsFile};
+use common::{clock::SystemClock, runtime::settings_file::SettingsFile};
 use issuer::{
-    adapters::{key_directory, store::redis::RedisSettings, system_entropy::SystemEntropy},
+    adapters::{
+        key_directory::{self, Place},
+        store::redis::RedisSettings,
+        system_entropy::SystemEntropy,
+    },
     application::{log::Published, realm::Realm},
     settings::Settings,
     wiring,
@@ -22,7 +26,7 @@ impl House {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let now = common::clock::Clock::now(&SystemClock);
-        key_directory::add(folder.path(), &SystemEntropy::default(), now).unwrap();
+        key_directory::add(&Place::plain(folder.path()), &SystemEntropy::default(), now).unwrap();
         Self(folder)
     }
 
@@ -32,7 +36,7 @@ impl House {
         let settings = Settings::read(SettingsFile::new(toml.parse().unwrap(), [], "ISSUER_")).unwrap();
         in_time("the issuer starts", async || {
             let store = open(redis, "test").await.ok()?;
-            let keys = key_directory::read(self.0.path(), Algorithm::Ps256).unwrap();
+            let keys = key_directory::read(&Place::plain(self.0.path())).unwrap();
             wiring::open(&settings, keys, Arc::new(store), Arc::new(SystemClock), false).await.ok()
         })
         .await

@@ -150,6 +150,7 @@ impl Following {
     fn report(&mut self, report: Report, feed: Option<&mut impl Feed>) -> Result<(), Leave> {
         match report {
             Report::Kept(cursor) => return self.handle(Input::Kept(cursor), feed),
+            Report::KeysKept(keys) => return self.handle(Input::KeysKept(keys), feed),
             Report::Failing => self.alarms.raise(Alarm::SnapshotFailed),
             Report::Working => self.alarms.end(Alarm::SnapshotFailed),
         }
@@ -168,7 +169,7 @@ impl Following {
                 Action::Keep(keep) => self.ask_keeper(Work::Keep(Box::new(keep))),
                 Action::Hello { head, limits } => done = done.and(say(Said::Hello { head, limits })),
                 Action::Probe(number) => done = done.and(say(Said::Probe(number))),
-                Action::Acknowledge(cursor) => done = done.and(say(Said::Acknowledge(cursor))),
+                Action::Acknowledge(cursor, keys) => done = done.and(say(Said::Acknowledge(cursor, keys))),
                 Action::Offer { after } => self.offer(after),
                 Action::Raise(alarm) => self.alarms.raise(alarm),
                 Action::IssuerBelieved => {

@@ -3,6 +3,7 @@
 use std::{fmt, future::Future, io, time::Duration};
 
 use common::{
+    key_id::KeyId,
     revocation::{cursor::Cursor, entry::Hash, head::Head, lease::LeaseRecord, log::Log},
     token::kind::PerType,
     trust::{Signed, Trust, Verified},
@@ -90,8 +91,8 @@ pub enum Said {
     },
     /// Asks whether the log has moved.
     Probe(u64),
-    /// What every reader sees and the file holds.
-    Acknowledge(Cursor),
+    /// What every reader sees and the file holds: entries up to here, and these token keys.
+    Acknowledge(Cursor, Vec<KeyId>),
     /// Entries that the issuer lacks.
     Offer(Offer),
 }

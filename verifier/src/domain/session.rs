@@ -9,6 +9,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use common::{
     clock::{BootInstant, Now},
+    key_id::KeyId,
     revocation::{
         cursor::Cursor,
         head::Head,
@@ -33,6 +34,8 @@ pub struct Session {
     head: Option<Verified<Head>>,
     /// What the file holds; without a file, what is published.
     kept: Cursor,
+    /// The token keys that the file holds; without a file, those that are published.
+    kept_keys: Vec<KeyId>,
     /// The limits that the next hello will tell.
     limits: PerType<Duration>,
     stream: Option<Stream>,
@@ -55,7 +58,7 @@ struct Stream {
     refused: Option<Refused>,
     /// Answers whose head has not been applied yet.
     waiting: VecDeque<Renewal>,
-    acknowledged: Cursor,
+    acknowledged: (Cursor, Vec<KeyId>),
 }
 
 #[derive(Debug)]
@@ -69,6 +72,7 @@ impl Session {
     pub fn new(expected: Expected, view: View, head: Option<Verified<Head>>, now: Now) -> Self {
         let mut session = Self {
             kept: view.log.cursor(),
+            kept_keys: view.trust.as_deref().map(|trust| trust.statement().key_ids()).unwrap_or_default(),
             limits: PerType::from_fn(|_| Duration::ZERO),
             stream: None,
             trimmed: now.boot,
@@ -100,6 +104,11 @@ impl Session {
             }
             Input::Kept(cursor) => {
                 self.kept = self.kept.max(cursor);
+                self.acknowledge(&mut actions);
+                Ok(())
+            }
+            Input::KeysKept(keys) => {
+                self.kept_keys = keys;
                 self.acknowledge(&mut actions);
                 Ok(())
             }
@@ -139,7 +148,7 @@ impl Session {
             incoming: None,
             refused: None,
             waiting: VecDeque::new(),
-            acknowledged: Cursor::ZERO,
+            acknowledged: (Cursor::ZERO, Vec::new()),
         });
         let head = self.head.as_ref().map(|head| head.signed().clone());
         actions.push(Action::Hello { head, limits: self.limits });
@@ -199,9 +208,11 @@ impl Session {
     }
 
     fn acknowledge(&mut self, actions: &mut Vec<Action>) {
-        if let Some(stream) = self.stream.as_mut().filter(|stream| stream.acknowledged < self.kept) {
-            stream.acknowledged = self.kept;
-            actions.push(Action::Acknowledge(self.kept));
+        let Some(stream) = &mut self.stream else { return };
+        let (cursor, keys) = &stream.acknowledged;
+        if *cursor < self.kept || *keys != self.kept_keys {
+            stream.acknowledged = (self.kept, self.kept_keys.clone());
+            actions.push(Action::Acknowledge(self.kept, self.kept_keys.clone()));
         }
     }
 

@@ -197,6 +197,10 @@ impl Store for EmbeddedStore {
         self.write(move |transaction, seal| steps::save_policy(transaction, seal, &record))
     }
 
+    fn policy(&self) -> Answer<'_, Option<PolicyRecord>> {
+        self.read(reads::standing_policy)
+    }
+
     fn save_follower(&self, row: Row) -> Answer<'_, Row> {
         self.write(move |transaction, _| register::join(transaction, row))
     }

@@ -21,6 +21,7 @@ use common::{
 use super::{register::Register, runs};
 use crate::domain::{
     followers::{Follower, Row, Tenure},
+    key_holders::Holder,
     ledger::TokenRecord,
     policy_record::PolicyRecord,
     ports::{
@@ -43,6 +44,7 @@ struct State {
     runs: BTreeMap<u64, Vec<u8>>,
     policy: Option<PolicyRecord>,
     register: Register,
+    holders: BTreeMap<u64, Holder>,
     audit: Option<AuditMark>,
     projects: BTreeMap<ProjectId, Project>,
     ledger: BTreeMap<u64, (TokenRecord, Option<Idempotency>)>,
@@ -216,6 +218,24 @@ impl Store for MemoryStore {
             }
             Ok(follows)
         })
+    }
+
+    fn policy(&self) -> Answer<'_, Option<PolicyRecord>> {
+        Box::pin(async { Ok(self.state().policy.clone()) })
+    }
+
+    fn save_holder(&self, holder: Holder) -> Answer<'_, ()> {
+        self.state().holders.insert(holder.instance, holder);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn holders(&self) -> Answer<'_, Vec<Holder>> {
+        Box::pin(async { Ok(self.state().holders.values().cloned().collect()) })
+    }
+
+    fn remove_holders(&self, instances: Vec<u64>) -> Answer<'_, ()> {
+        self.state().holders.retain(|instance, _| !instances.contains(instance));
+        Box::pin(async { Ok(()) })
     }
 
     fn save_follower(&self, row: Row) -> Answer<'_, Row> {

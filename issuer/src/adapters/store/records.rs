@@ -1,5 +1,6 @@
 //! The byte forms of what a store keeps: JSON with every member named. What cannot be read back is lost data.
 
+mod keys;
 mod register;
 
 use std::time::Duration;
@@ -21,9 +22,10 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::register::RowForm;
 use crate::domain::{
     approval::Reference,
+    key_roles::KeyRoles,
     ledger::TokenRecord,
     order::{Operation, SourceLayer},
-    policy_record::{EarlierCeilings, KeyRole, PolicyRecord},
+    policy_record::{EarlierCeilings, PolicyRecord},
     ports::{AuditMark, Idempotency, LogEnd, StoreError},
     transfer::Kept,
 };
@@ -203,33 +205,23 @@ pub(super) struct PolicyForm {
     version: u64,
     limits: LimitsForm,
     earlier: Vec<(LimitsForm, u64)>,
-    keys: Vec<(String, RoleForm)>,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum RoleForm {
-    Prepared,
-    Active,
-    Retired(u64),
-    Revoked,
+    keys: Vec<(String, keys::RoleForm)>,
+    /// Of each key. A record of an older build has none.
+    #[serde(default)]
+    details: Vec<keys::DetailForm>,
 }
 
 impl Record for PolicyRecord {
     type Form = PolicyForm;
 
     fn form(&self) -> PolicyForm {
-        let role = |role: &KeyRole| match role {
-            KeyRole::Prepared => RoleForm::Prepared,
-            KeyRole::Active => RoleForm::Active,
-            KeyRole::Retired { until } => RoleForm::Retired(until.seconds()),
-            KeyRole::Revoked => RoleForm::Revoked,
-        };
+        let all = self.keys.all();
         PolicyForm {
             version: self.version,
             limits: limits_form(&self.limits),
             earlier: self.earlier.iter().map(|one| (limits_form(&one.limits), one.until.seconds())).collect(),
-            keys: self.keys.iter().map(|(key, held)| (key.to_string(), role(held))).collect(),
+            keys: all.iter().map(|key| (key.id.to_string(), keys::role_form(key.role))).collect(),
+            details: all.iter().map(keys::detail_form).collect(),
         }
     }
 
@@ -237,20 +229,11 @@ impl Record for PolicyRecord {
         let earlier = form.earlier.into_iter().map(|(limits, until)| {
             Some(EarlierCeilings { limits: read_limits(limits), until: Timestamp::from_seconds(until)? })
         });
-        let keys = form.keys.into_iter().map(|(key, role)| {
-            let role = match role {
-                RoleForm::Prepared => KeyRole::Prepared,
-                RoleForm::Active => KeyRole::Active,
-                RoleForm::Retired(until) => KeyRole::Retired { until: Timestamp::from_seconds(until)? },
-                RoleForm::Revoked => KeyRole::Revoked,
-            };
-            Some((key.parse().ok()?, role))
-        });
         Some(Self {
             version: form.version,
             limits: read_limits(form.limits),
             earlier: earlier.collect::<Option<_>>()?,
-            keys: keys.collect::<Option<_>>()?,
+            keys: KeyRoles::new(keys::read(form.keys, form.details)?)?,
         })
     }
 }

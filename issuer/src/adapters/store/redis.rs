@@ -44,6 +44,7 @@ pub use self::{
 use super::seal::Seal;
 use crate::domain::{
     followers::{Follower, Row, Tenure},
+    key_holders::Holder,
     ledger::TokenRecord,
     policy_record::PolicyRecord,
     ports::{
@@ -214,6 +215,22 @@ impl Store for RedisStore {
 
     fn save_policy(&self, record: PolicyRecord) -> Answer<'_, bool> {
         Box::pin(self.take_policy(record))
+    }
+
+    fn policy(&self) -> Answer<'_, Option<PolicyRecord>> {
+        Box::pin(self.see_policy())
+    }
+
+    fn save_holder(&self, holder: Holder) -> Answer<'_, ()> {
+        Box::pin(self.take_hold(holder))
+    }
+
+    fn holders(&self) -> Answer<'_, Vec<Holder>> {
+        Box::pin(self.see_holders())
+    }
+
+    fn remove_holders(&self, instances: Vec<u64>) -> Answer<'_, ()> {
+        Box::pin(self.take_let_go(instances))
     }
 
     fn save_follower(&self, row: Row) -> Answer<'_, Row> {

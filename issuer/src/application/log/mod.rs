@@ -1,6 +1,7 @@
 //! The revocation log in this process: one writer, any number of readers of what it published.
 
 mod appending;
+mod keys;
 mod others;
 mod published;
 mod recovery;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use keys::{KeyChange, KeyOrder, KeyOrderError};
 pub use published::{Announcer, Published};
 pub(super) use step::AHEAD;
 pub use writer::{CannotStart, Writer, WriterParts};
@@ -56,6 +58,18 @@ impl LogHandle {
         let sent = self.orders.send(Command::Append(Box::new((order, reply)))).await;
         sent.map_err(|_stopped| AppendError::Stopped)?;
         answer.await.unwrap_or(Err(AppendError::Stopped))
+    }
+
+    /// Gives a key another role. When it answers `Ok`, the record is durable, written down and announced, if that could be
+    /// done at once; a key that has the role already changes nothing.
+    ///
+    /// # Errors
+    /// [`KeyOrderError`].
+    pub async fn change_keys(&self, order: KeyOrder) -> Result<(), KeyOrderError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.orders.send(Command::Keys(Box::new((order, reply)))).await;
+        sent.map_err(|_stopped| KeyOrderError::Stopped)?;
+        answer.await.unwrap_or(Err(KeyOrderError::Stopped))
     }
 
     /// A verifier holds a signed head that this log has not, or not any more: entries were lost.
@@ -140,4 +154,5 @@ enum Command {
     Append(Box<Asked>),
     Noticed(Box<Head>),
     Offered(Box<(Chain, Head)>),
+    Keys(Box<(KeyOrder, oneshot::Sender<Result<(), KeyOrderError>>)>),
 }

@@ -33,6 +33,10 @@ impl Writer {
             Err(StoreError::LostData) => return Err(self.lose(before, None, UNREADABLE).await),
             shown => shown?,
         };
+        // No round is confirmed of which the limits and key roles are not known.
+        if shown.rounded.policy_version > self.parts.policy.load().version {
+            self.read_policy().await?;
+        }
         let stands = shown.rounded.end;
         let (epoch, ours) = (before.log.cursor().epoch, before.log.end());
         let goes_on = |end: &LogEnd| {

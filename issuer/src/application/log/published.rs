@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use common::{
-    key_id::KeyId,
-    keys::{PublicKey, SigningKey},
+    keys::SigningKey,
     project_id::ProjectId,
     revocation::{
         entry::{Body, Entry},
@@ -15,11 +14,7 @@ use common::{
     trust::{Signed, Trust, Verified, signed::SignError},
 };
 
-use crate::domain::{
-    chunks::Chunks,
-    policy_record::{KeyRole, PolicyRecord},
-    ports::LogEnd,
-};
+use crate::domain::{chunks::Chunks, policy_record::PolicyRecord, ports::LogEnd};
 
 /// The log, its entries, and the signed statements about it.
 #[derive(Clone, Debug)]
@@ -78,7 +73,7 @@ pub(crate) fn note_versions(versions: &mut Arc<BTreeMap<ProjectId, u64>>, entrie
 }
 
 /// Signs what is announced, with the log key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Announcer {
     /// The `iss` of the realm's tokens.
     pub issuer: String,
@@ -86,8 +81,6 @@ pub struct Announcer {
     pub realm: String,
     /// The log key.
     pub key: Arc<SigningKey>,
-    /// The public token keys that this issuer holds.
-    pub held: Vec<PublicKey>,
 }
 
 impl Announcer {
@@ -123,24 +116,11 @@ impl Announcer {
         log: &Log,
         log_time: Timestamp,
     ) -> Result<Verified<Trust>, SignError> {
-        let published = |id: &KeyId| {
-            policy.keys.iter().any(|(key, role)| {
-                key == id
-                    && match role {
-                        KeyRole::Prepared | KeyRole::Active => true,
-                        KeyRole::Retired { until } => log_time < *until,
-                        KeyRole::Revoked => log.set().holds_key(id),
-                    }
-            })
-        };
-        let mut keys: Vec<_> = self.held.iter().filter(|key| published(&key.id())).cloned().collect();
-        keys.sort_by_key(PublicKey::id);
-        keys.dedup_by_key(|key| key.id());
         let trust = Trust {
             issuer: self.issuer.clone(),
             realm: self.realm.clone(),
             stated_at: log_time,
-            keys,
+            keys: policy.keys.published(log_time, |id| log.set().holds_key(id)),
             limits: policy.announced(log_time),
         };
         Signed::sign(trust, &self.key)

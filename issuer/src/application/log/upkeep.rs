@@ -18,33 +18,22 @@ impl Writer {
     pub(super) async fn keep_house(&mut self) {
         let now = self.parts.clock.now();
         let gone = self.parts.followers.expire(now.boot);
+        for (follower, _) in &gone {
+            self.parts.keys.leave(follower);
+        }
         if !gone.is_empty() {
             // Tried again as long as one of them is seen there.
             let gone = gone.into_iter().map(|(follower, tenure)| (follower, Some(tenure))).collect();
             self.parts.store.remove_followers(gone).await.ok();
         }
         self.expel_silent().await;
-        self.bury_keys().await;
+        self.keep_keys().await;
         let before = Arc::clone(&self.published.borrow());
         let last = before.head.statement().log_time;
         if now.wall >= last.plus(MINUTE) && !before.lost {
             // The log time is durable and told before anything goes that it says has expired.
             self.announce_again().await;
             self.trim(now.wall).await;
-        }
-    }
-
-    /// A key that the log revokes signs nothing for good, also once the rule against it has expired and is trimmed.
-    async fn bury_keys(&self) {
-        let revoked = Arc::clone(&self.published.borrow());
-        let Some(next) = self.parts.policy.load().with_revoked(revoked.log.set().keys()) else { return };
-        let version = next.version;
-        // Tried again at the next round: the rule itself stands in the log meanwhile.
-        if let Ok(true) = self.parts.store.save_policy(next.clone()).await {
-            self.parts.policy.store(Arc::new(next));
-            let what = What::Policy { version, action: "revoke_key" };
-            self.parts.trail.write_or_owe(vec![(Arc::from("issuer"), what)]).await.ok();
-            self.announce_again().await;
         }
     }
 
@@ -62,7 +51,7 @@ impl Writer {
         self.publish_signed(Published { log, chunks, ..before }, base).await;
     }
 
-    async fn announce_again(&self) {
+    pub(super) async fn announce_again(&self) {
         let before = Published::clone(&self.published.borrow());
         let base = before.head.statement().base;
         self.publish_signed(before, base).await;

@@ -18,7 +18,10 @@ use super::{
     Announcer, Asked, Command, LogHandle, Published, published::note_versions, recovery::Loss, rounds::Rounds,
 };
 use crate::{
-    application::{conditions::Conditions, followers::Followers, signing_pool::SigningPool, trail::Trail},
+    application::{
+        conditions::Conditions, followers::Followers, key_book::KeyBook, signing_pool::SigningPool,
+        trail::Trail,
+    },
     domain::{
         chunks::Chunks,
         policy_record::PolicyRecord,
@@ -40,6 +43,8 @@ pub struct WriterParts {
     pub announcer: Announcer,
     /// Who waits for them.
     pub followers: Arc<Followers>,
+    /// Who holds which token key.
+    pub keys: Arc<KeyBook>,
     /// Told what goes wrong.
     pub conditions: Arc<Conditions>,
     /// Limits and key roles as the store holds them. Changed here only.
@@ -93,12 +98,7 @@ impl Writer {
         let (orders, waiting) = mpsc::channel(QUEUE);
         let pool = SigningPool::start(std::num::NonZeroUsize::MIN, 2)?;
         // The announcer is shared with the signing thread.
-        let announcer = Arc::new(Announcer {
-            issuer: parts.announcer.issuer.clone(),
-            realm: parts.announcer.realm.clone(),
-            key: Arc::clone(&parts.announcer.key),
-            held: parts.announcer.held.clone(),
-        });
+        let announcer = Arc::new(parts.announcer.clone());
         let rounds = Rounds::new(parts.issuer.clone());
         let writer = Self {
             parts,
@@ -139,6 +139,11 @@ impl Writer {
             };
             match command {
                 Command::Noticed(head) => self.notice(&head).await,
+                Command::Keys(asked) => {
+                    let (order, reply) = *asked;
+                    // Who no longer waits has lost interest; what was done stands all the same.
+                    reply.send(self.change_keys(order).await).ok();
+                }
                 Command::Offered(offer) => {
                     let (chain, head) = *offer;
                     self.mend(chain, &head).await;

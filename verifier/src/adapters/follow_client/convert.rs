@@ -35,9 +35,10 @@ pub(super) fn said(said: Said, by: &Introduction) -> pb::FollowRequest {
             replaces: by.replaces,
         }),
         Said::Probe(number) => Request::Probe(pb::FollowProbe { number }),
-        Said::Acknowledge(cursor) => {
-            Request::Acknowledge(pb::FollowAcknowledge { cursor: Some(values::cursor(cursor)) })
-        }
+        Said::Acknowledge(cursor, keys) => Request::Acknowledge(pb::FollowAcknowledge {
+            cursor: Some(values::cursor(cursor)),
+            key_ids: keys.iter().map(KeyId::to_string).collect(),
+        }),
         Said::Offer(Offer { head, run, last }) => {
             let (previous_hash, first_sequence, entries) = run.map_or_else(Default::default, |run| {
                 (run.previous.to_vec().into(), run.first, run.entries.into())

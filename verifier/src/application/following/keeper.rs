@@ -12,6 +12,7 @@ use std::{
 
 use common::{
     clock::{BootInstant, Clock},
+    key_id::KeyId,
     revocation::cursor::Cursor,
 };
 use tokio::sync::{
@@ -38,9 +39,10 @@ pub(super) enum Work {
 }
 
 /// What became of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Report {
     Kept(Cursor),
+    KeysKept(Vec<KeyId>),
     Failing,
     Working,
 }
@@ -108,9 +110,13 @@ impl<B: Book> Keeper<B> {
                 self.report(Report::Failing);
                 return;
             }
-            if let Keep::Batch(batch) = keep {
-                let kept = batch.cursor();
-                self.report(Report::Kept(kept));
+            let kept = match keep {
+                Keep::Batch(batch) => Some(Report::Kept(batch.cursor())),
+                Keep::Trust(trust) => Some(Report::KeysKept(trust.statement().key_ids())),
+                Keep::Lease(_) | Keep::Compact(_) => None,
+            };
+            if let Some(kept) = kept {
+                self.report(kept);
             }
             self.owed.pop_front();
         }

@@ -85,6 +85,9 @@ impl Session {
             let (held, given) = (held.statement(), batch.head.statement());
             held.cursor() != given.cursor() || held.log_time < given.log_time || held.base != given.base
         });
+        // Under the other pinned log key it is kept anew: the former will be pinned no more.
+        let news =
+            news || self.head.as_ref().is_some_and(|held| held.signed().key != batch.head.signed().key);
         self.view.log = log;
         if let Some(stream) = &mut self.stream {
             (stream.agreed, stream.refused) = (true, None);

@@ -2,7 +2,11 @@
 
 mod schedules;
 
-use common::{revocation::lease::BootId, token::kind::PerType};
+use common::{
+    revocation::lease::BootId,
+    token::kind::PerType,
+    trust::{Signed, Trust},
+};
 
 use super::*;
 use crate::domain::{
@@ -82,12 +86,45 @@ fn a_batch_is_published_first_then_kept_then_acknowledged() {
     let whole = feed(&mut session, 0, [run(&written, 3, 4)]);
     assert!(matches!(whole[..], [Action::Publish(_), Action::Keep(Keep::Batch(_))]), "{whole:?}");
     let kept = feed(&mut session, 0, [Input::Kept(Cursor::new(1, 4))]);
-    assert!(matches!(kept[..], [Action::Acknowledge(cursor)] if cursor == Cursor::new(1, 4)), "{kept:?}");
+    assert!(matches!(kept[..], [Action::Acknowledge(cursor, _)] if cursor == Cursor::new(1, 4)), "{kept:?}");
     feed(&mut session, 0, [Input::Disconnected]);
     let again = feed(&mut session, 0, [Input::Connected]);
     assert!(
-        matches!(again[..], [Action::Hello { head: Some(_), .. }, Action::Acknowledge(_), Action::Probe(1)]),
+        matches!(again[..], [Action::Hello { head: Some(_), .. }, Action::Acknowledge(..), Action::Probe(1)]),
         "a new stream hears it again: {again:?}"
+    );
+}
+
+#[test]
+fn token_keys_are_acknowledged_once_every_reader_sees_them_and_the_file_holds_them() {
+    let written = Written::new(1);
+    let with_key = Trust {
+        keys: vec![written.key.public().clone()],
+        ..written.trust(10, Limits::default()).statement().clone()
+    };
+    let signed = Signed::sign(with_key, &written.key).unwrap().signed().clone();
+    let statement = |keeps_file| {
+        let mut session = session(&written);
+        (session.view.trust, session.kept_keys) = (None, Vec::new());
+        session.expected.keeps_file = keeps_file;
+        let hello = feed(&mut session, 0, [Input::Connected]);
+        assert!(
+            !hello.iter().any(|action| matches!(action, Action::Acknowledge(..))),
+            "nothing is held: {hello:?}"
+        );
+        session.limits = session.applied(&Limits::default());
+        (feed(&mut session, 0, [Input::Trust(signed.clone())]), session)
+    };
+    let (told, mut session) = statement(true);
+    assert!(matches!(told[..], [Action::Publish(_), Action::Keep(Keep::Trust(_))]), "{told:?}");
+    let keys = session.view.trust.as_deref().unwrap().statement().key_ids();
+    let kept = feed(&mut session, 0, [Input::KeysKept(keys.clone())]);
+    assert!(matches!(&kept[..], [Action::Acknowledge(Cursor::ZERO, told)] if *told == keys), "{kept:?}");
+    assert!(feed(&mut session, 0, [Input::KeysKept(keys.clone())]).is_empty(), "said once");
+    let (told, _) = statement(false);
+    assert!(
+        matches!(&told[..], [Action::Publish(_), Action::Acknowledge(_, told)] if *told == keys),
+        "{told:?}"
     );
 }
 

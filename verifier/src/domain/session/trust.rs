@@ -35,7 +35,11 @@ impl Session {
         if !same && trust.statement().stated_at > now.wall.plus(FUTURE) {
             return Err(Reason::Refused(Refused::Future));
         }
-        if !same {
+        // Said again under the other pinned log key, it is kept under that one: the former will be pinned no more.
+        let under = |trust: &Verified<Trust>| trust.signed().key;
+        let signed_anew = self.view.trust.as_deref().is_some_and(|held| under(held) != under(&trust))
+            && held.is_some_and(|held| trust.statement().stated_at >= held.stated_at);
+        if !same || signed_anew {
             self.take_trust(trust, actions)?;
         }
         if let Some(stream) = &mut self.stream {
@@ -62,7 +66,12 @@ impl Session {
         self.limits = limits;
         self.view.trust = Some(Arc::new(trust.clone()));
         actions.push(Action::Publish(self.view.clone()));
-        actions.extend(self.expected.keeps_file.then_some(Action::Keep(Keep::Trust(trust))));
+        if self.expected.keeps_file {
+            actions.push(Action::Keep(Keep::Trust(trust)));
+        } else {
+            self.kept_keys = trust.statement().key_ids();
+            self.acknowledge(actions);
+        }
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use common::{
+    key_id::KeyId,
     revocation::{
         cursor::Cursor,
         lease::{BootId, LeaseRecord},
@@ -46,6 +47,8 @@ pub enum Input {
     Tick,
     /// The file holds everything up to here.
     Kept(Cursor),
+    /// The file holds these token keys, those of the last statement that was given to it.
+    KeysKept(Vec<KeyId>),
     /// The issuer states keys and limits.
     Trust(Signed),
     /// The issuer states where the log ends.
@@ -86,8 +89,8 @@ pub enum Action {
     Publish(View),
     /// Keep something in the file, in this order.
     Keep(Keep),
-    /// Tell the issuer what every reader sees and the file holds.
-    Acknowledge(Cursor),
+    /// Tell the issuer what every reader sees and the file holds: entries up to here, and these token keys.
+    Acknowledge(Cursor, Vec<KeyId>),
     /// Offer the issuer the entries behind this one, from the file.
     Offer {
         /// The sequence before them.

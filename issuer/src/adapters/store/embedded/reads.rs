@@ -88,6 +88,13 @@ pub(super) fn policy(
     PolicyRecord::from_bytes(bytes).map(Some).map_err(|_unreadable| Fault::Lost("policy"))
 }
 
+pub(super) fn standing_policy(
+    transaction: &ReadTransaction,
+    seal: &Seal,
+) -> Result<Option<PolicyRecord>, Fault> {
+    policy(&transaction.open_table(META)?, seal)
+}
+
 pub(super) fn open_project(seal: &Seal, id: &str, sealed: &[u8]) -> Result<Project, Fault> {
     let bytes = seal.open("project", id, sealed).ok_or(Fault::Lost("projects"))?;
     let project = Project::from_bytes(bytes).map_err(|_unreadable| Fault::Lost("projects"))?;

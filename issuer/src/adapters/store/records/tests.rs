@@ -5,6 +5,8 @@ use common::{key_id::KeyId, organisation_id::OrganisationId, token_id::TokenId};
 use super::*;
 use crate::domain::{
     followers::{Follower, Row, Tenure},
+    key_holders::Holder,
+    key_roles::{KeyRole, RoledKey, tests::public},
     rounds::IssuerRow,
 };
 
@@ -46,11 +48,16 @@ fn token(operation: Operation) -> TokenRecord {
 
 fn policy() -> PolicyRecord {
     let roles = [KeyRole::Prepared, KeyRole::Active, KeyRole::Retired { until: time(14) }, KeyRole::Revoked];
+    let key = |(n, role)| {
+        let public = public(n);
+        let held = Some(public.clone()).filter(|_| role != KeyRole::Revoked);
+        RoledKey { id: public.id(), role, since: time(15), public: held }
+    };
     PolicyRecord {
         version: 3,
         limits: Limits::default(),
         earlier: vec![EarlierCeilings { limits: Limits::default(), until: time(13) }],
-        keys: roles.map(|role| (KeyId::from_bytes([9; 32]), role)).to_vec(),
+        keys: KeyRoles::new((1..).zip(roles).map(key).collect()).unwrap(),
     }
 }
 
@@ -82,6 +89,15 @@ fn a_record_comes_back_as_it_was_and_no_other_is_read() {
         SourceLayer { project: "p-2".parse().unwrap(), organisation: OrganisationId::from_bytes([7; 16]) };
     check_named(&TokenRecord { holder: None, ..token(Operation::Secondary(source)) });
     check_named(&policy());
+    let follower = |n| Follower { id: "a".to_owned(), instance: n };
+    let keys = |numbers: &[u8]| numbers.iter().map(|n| KeyId::from_bytes([*n; 32])).collect();
+    check_named(&Holder {
+        issuer: "one".to_owned(),
+        instance: 1,
+        beat: 2,
+        private: keys(&[1, 2]),
+        followers: [(follower(1), keys(&[2, 3])), (follower(2), keys(&[]))].into(),
+    });
     let limits = PerType::from_fn(|kind| Duration::from_millis(1_500 + u64::from(kind.code())));
     check(&Row {
         follower: Follower { id: "é\n".to_owned(), instance: u64::MAX },
@@ -94,4 +110,18 @@ fn a_record_comes_back_as_it_was_and_no_other_is_read() {
     let link = |sequence| Link { sequence, hash: [6; 32] };
     check_named(&LogEnd { epoch: 1, base: link(2), end: link(3), log_time: time(4) });
     check(&AuditMark { number: 1, hash: [2; 32] });
+}
+
+#[test]
+fn key_roles_of_an_older_build_are_read_without_their_public_halves() {
+    let bytes = policy().to_bytes();
+    let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    json.as_object_mut().unwrap().remove("details");
+    let old = PolicyRecord::from_bytes(json.to_string().as_bytes()).unwrap();
+    let held: Vec<_> = (1..=4).rev().map(public).collect();
+    let filled = old.keys.with_held(&held, time(15));
+    assert!(old.keys.all().iter().all(|key| key.public.is_none()));
+    let publics = |keys: &KeyRoles| keys.all().iter().filter(|key| key.public.is_some()).count();
+    // A retired key whose tokens have all expired, and a revoked one, are published no more.
+    assert_eq!((publics(&filled), publics(&old.keys.with_held(&held, time(13)))), (2, 3));
 }

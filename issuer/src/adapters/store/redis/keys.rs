@@ -46,6 +46,8 @@ pub(super) struct Keys {
     pub(super) followers: String,
     /// Hash: issuer in 20 digits → number of its last round in 20 digits, row.
     pub(super) issuers: String,
+    /// Hash: an issuer's instance in 20 digits → what it tells the others about keys, sealed.
+    pub(super) holders: String,
     prefix: String,
 }
 
@@ -69,6 +71,7 @@ impl Keys {
             next_firsts: key(&format!("next_log_firsts:{issuer}")),
             followers: key("followers"),
             issuers: key("issuers"),
+            holders: key("key_holders"),
             prefix,
         }
     }

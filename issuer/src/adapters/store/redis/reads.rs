@@ -20,6 +20,7 @@ use crate::{
     adapters::store::{records::Record as _, runs::behind, seal::Seal},
     domain::{
         followers::Row,
+        key_holders::Holder,
         ledger::TokenRecord,
         policy_record::PolicyRecord,
         ports::{AuditMark, Loaded, LogEnd, StoreError, TokensOf},
@@ -55,7 +56,8 @@ impl RedisStore {
                 followers.push(register::row(&row)?);
             }
             followers.sort_unstable_by(|one: &Row, other: &Row| one.follower.cmp(&other.follower));
-            return Ok(Loaded { end, runs, policy: self.policy(&meta)?, followers, audit });
+            let policy = self.unsealed(meta.get(6..).unwrap_or_default())?;
+            return Ok(Loaded { end, runs, policy, followers, audit });
         }
         Err(StoreError::Unreachable)
     }
@@ -91,9 +93,27 @@ impl RedisStore {
         }
     }
 
-    fn policy(&self, meta: &Parts) -> Result<Option<PolicyRecord>, StoreError> {
+    pub(super) async fn see_policy(&self) -> Result<Option<PolicyRecord>, StoreError> {
+        let call = Call::new(scripts::STANDING_POLICY).key(self.keys.meta.as_str());
+        self.unsealed(&self.look(call).await?)
+    }
+
+    pub(super) async fn see_holders(&self) -> Result<Vec<Holder>, StoreError> {
+        let answer = self.look(Call::new(scripts::HOLDERS).key(self.keys.holders.as_str())).await?;
+        let mut holders = Vec::new();
+        for pair in answer.chunks(2) {
+            let [Some(name), Some(sealed)] = pair else { return Err(lost()) };
+            let name = std::str::from_utf8(name).map_err(|_no_text| lost())?;
+            let holder = Holder::from_bytes(self.seal.open("key_holder", name, sealed).ok_or_else(lost)?)?;
+            holders.push(Some(holder).filter(|holder| digits(holder.instance) == name).ok_or_else(lost)?);
+        }
+        Ok(holders)
+    }
+
+    /// Limits and key roles, out of the sealed record and its version.
+    fn unsealed(&self, parts: &[Option<Vec<u8>>]) -> Result<Option<PolicyRecord>, StoreError> {
         let (sealed, version) =
-            (meta.get(6).and_then(Option::as_deref), meta.get(7).and_then(Option::as_deref));
+            (parts.first().and_then(Option::as_deref), parts.get(1).and_then(Option::as_deref));
         let Some(sealed) = sealed else { return Ok(None) };
         let bytes = self.seal.open("policy", "policy", sealed).ok_or_else(lost)?;
         let record = PolicyRecord::from_bytes(bytes)?;

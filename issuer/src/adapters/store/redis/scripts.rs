@@ -178,6 +178,30 @@ redis.call('HSET', KEYS[1], 'policy_version', ARGV[2], 'policy', ARGV[3])
 return {'done'}
 ";
 
+/// Keys: key holders. Arguments: an instance, what it tells.
+pub(super) const HOLD: &str = r"
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return {'done'}
+";
+
+/// Keys: key holders. Arguments: instances.
+pub(super) const LET_GO: &str = r"
+for _, name in ipairs(ARGV) do
+  redis.call('HDEL', KEYS[1], name)
+end
+return {'done'}
+";
+
+/// Keys: meta. Answers limits and key roles, and their version.
+pub(super) const STANDING_POLICY: &str = r"
+return redis.call('HMGET', KEYS[1], 'policy', 'policy_version')
+";
+
+/// Keys: key holders. Answers instances with what they tell.
+pub(super) const HOLDERS: &str = r"
+return redis.call('HGETALL', KEYS[1])
+";
+
 /// Keys: meta, followers. Arguments: the audit mark's name.
 pub(super) const LOAD: &str = r"
 return {

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     adapters::store::records::Record as _,
     domain::{
+        key_holders::Holder,
         ledger::TokenRecord,
         policy_record::PolicyRecord,
         ports::{
@@ -222,6 +223,21 @@ impl RedisStore {
             .arg(record.version.to_string())
             .arg(self.seal.close("policy", "policy", &record.to_bytes()));
         Ok(said(&self.step(call).await?)? == b"done")
+    }
+
+    pub(super) async fn take_hold(&self, holder: Holder) -> Result<(), StoreError> {
+        let name = digits(holder.instance);
+        let sealed = self.seal.close("key_holder", &name, &holder.to_bytes());
+        let call = Call::new(scripts::HOLD).key(self.keys.holders.as_str());
+        self.step(call.arg(name).arg(sealed)).await.map(drop)
+    }
+
+    pub(super) async fn take_let_go(&self, instances: Vec<u64>) -> Result<(), StoreError> {
+        let mut call = Call::new(scripts::LET_GO).key(self.keys.holders.as_str());
+        for instance in instances {
+            call = call.arg(digits(instance));
+        }
+        self.step(call).await.map(drop)
     }
 
     /// A project as it is kept: its version, for scripts to compare, and the sealed record.

@@ -129,7 +129,7 @@ impl World {
                     let held = fixture().heads.iter().position(|signed| Some(signed) == head.as_ref());
                     self.sent = held.unwrap_or(0) as u64;
                 }
-                Action::Acknowledge(cursor) => {
+                Action::Acknowledge(cursor, _) => {
                     assert!(cursor <= self.kept, "acknowledged before it was on the disk");
                     assert!(cursor <= self.published.log.cursor(), "acknowledged before it was published");
                 }
