@@ -29,6 +29,22 @@ use crate::{
     wiring::{self, StartError},
 };
 
+/// `check-config`, once the settings themselves are good: reads every file that a start would read before it serves.
+///
+/// # Errors
+/// All mistakes, one a line.
+pub fn check_config(settings: &Settings) -> Result<String, String> {
+    let keys = key_directory::read(&settings.keys).err();
+    let tls = settings.service.check_files(Arc::new(SystemClock)).err();
+    let keys = keys.map(|mistake| format!("keys.directory: {mistake}"));
+    let mistakes: Vec<_> = keys.into_iter().chain(tls.map(|mistake| format!("tls: {mistake}"))).collect();
+    if mistakes.is_empty() {
+        Ok("settings, keys and TLS files are good\n".to_owned())
+    } else {
+        Err(mistakes.join("\n"))
+    }
+}
+
 /// `keys generate`.
 ///
 /// # Errors

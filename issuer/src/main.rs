@@ -8,7 +8,6 @@ use common::{
     runtime::{hardening::keep_memory_private, service_settings, shutdown::Shutdown, telemetry},
 };
 use issuer::{
-    adapters::key_directory,
     args::{Args, AuditCommand, Command, KeysCommand, StoreCommand},
     commands,
     settings::Settings,
@@ -46,9 +45,9 @@ fn main() -> ExitCode {
         }
         Command::Keys { command: KeysCommand::SwitchLogKey } => told(commands::switch_log_key(&settings)),
         Command::Keys { command: KeysCommand::Show } => told(commands::show_keys(&settings)),
-        Command::CheckConfig => match key_directory::read(&settings.keys) {
-            Ok(_) => told::<&str>(Ok("settings and keys are good\n".to_owned())),
-            Err(mistake) => refused(&format!("keys.directory: {mistake}")),
+        Command::CheckConfig => match commands::check_config(&settings) {
+            Ok(text) => told::<&str>(Ok(text)),
+            Err(mistakes) => refused(&mistakes),
         },
         Command::Store { command: StoreCommand::Check { new_epoch } } => {
             match runtime.block_on(commands::check_store(&settings, new_epoch)) {

@@ -117,6 +117,23 @@ async fn a_narrowed_caller_gets_no_further_than_its_bounds() {
         refused(narrow.revoke(selector).await);
     }
     assert_eq!(ours.record(&inside).await.unwrap().state(), pb::TokenState::Live);
+    // Each of them is in the trail, by method and subject.
+    let trail = world.trail();
+    let denied: Vec<_> = trail.lines().filter(|line| line.contains("\"what\":\"deny\"")).collect();
+    assert_eq!(denied.len(), 8 + 8, "{denied:#?}");
+    assert!(denied.iter().all(|line| line.contains(&format!("\"actor\":\"{NARROW}\""))), "{denied:#?}");
+    for told in [
+        "\"method\":\"IssueToken\",\"project_id\":\"p2\"",
+        "\"method\":\"CreateProject\",\"project_id\":\"p3\"",
+        "\"method\":\"GetProject\",\"project_id\":\"p2\"",
+        "\"method\":\"GetToken\",\"project_id\":\"p2\"",
+        "\"method\":\"CloseProject\",\"project_id\":\"p1\"",
+        "\"method\":\"SetCollaborators\",\"project_id\":\"p1\"",
+        "\"token_type\":\"REVERSE\"",
+        "\"method\":\"Revoke\"}",
+    ] {
+        assert!(denied.iter().any(|line| line.contains(told)), "{told} in {denied:#?}");
+    }
     narrow.project("p1").await.unwrap();
     narrow.revoke(by("p1", OWNER, pseudonyms)).await.unwrap();
     narrow.revoke(tokens([&*inside])).await.unwrap();

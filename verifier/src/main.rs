@@ -1,9 +1,12 @@
 //! The verifier's process: arguments, settings, telemetry, then everything else. No rule lives here.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser as _;
-use common::runtime::{hardening::keep_memory_private, service_settings, telemetry};
+use common::{
+    clock::SystemClock,
+    runtime::{hardening::keep_memory_private, service_settings, telemetry},
+};
 use verifier::{
     args::{Args, Command},
     settings::{PREFIX, Settings},
@@ -35,7 +38,13 @@ fn main() -> ExitCode {
         }
     };
     match args.command.unwrap_or(Command::Serve) {
-        Command::CheckConfig => ExitCode::SUCCESS,
+        Command::CheckConfig => match settings.check_files(Arc::new(SystemClock)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(mistakes) => {
+                eprintln!("{mistakes}");
+                ExitCode::from(MISUSED)
+            }
+        },
         Command::Serve => serve(settings),
     }
 }

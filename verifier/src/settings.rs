@@ -1,14 +1,15 @@
 //! The verifier's settings, checked all at once. The public log keys are read here, and no other file.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use common::{
+    clock::Clock,
     jws::Algorithm,
     keys::PublicKey,
     runtime::{
         service_settings::{Defaults, ServiceSettings, holder_required},
         settings_file::{Mistakes, SettingsFile},
-        tls::TlsFiles,
+        tls::{ClientTls, TlsFiles},
     },
     token::kind::{PerType, TokenType},
     trust::{InvalidLogKeys, LogKeys},
@@ -76,6 +77,20 @@ impl Settings {
             snapshot,
             limits,
         })
+    }
+}
+
+impl Settings {
+    /// Reads the TLS files that a start would read, and keeps nothing of them.
+    ///
+    /// # Errors
+    /// All mistakes, one a line.
+    pub fn check_files(&self, clock: Arc<dyn Clock>) -> Result<(), String> {
+        let own = self.service.check_files(Arc::clone(&clock)).err().map(|mistake| format!("tls: {mistake}"));
+        let towards = self.issuer_tls.clone().and_then(|files| ClientTls::open(files, clock).err());
+        let towards = towards.map(|mistake| format!("issuer: {mistake}"));
+        let mistakes: Vec<_> = own.into_iter().chain(towards).collect();
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes.join("\n")) }
     }
 }
 

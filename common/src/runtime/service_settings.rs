@@ -4,12 +4,20 @@ use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use toml::Table;
 
-use super::{caller::Callers, settings_file::SettingsFile, tls::TlsFiles};
-use crate::token::kind::{PerType, TokenType};
+use super::{
+    caller::Callers,
+    settings_file::SettingsFile,
+    tls::{ServerTls, TlsError, TlsFiles},
+};
+use crate::{
+    clock::Clock,
+    token::kind::{PerType, TokenType},
+};
 
 /// Where the program listens and how it logs.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -122,6 +130,16 @@ impl ServiceSettings {
             callers: Callers::read(file),
             log: LogSettings::read(file),
         }
+    }
+}
+
+impl ServiceSettings {
+    /// Reads the files that a start would read, and keeps nothing of them.
+    ///
+    /// # Errors
+    /// [`TlsError`]: why a start would fail.
+    pub fn check_files(&self, clock: Arc<dyn Clock>) -> Result<(), TlsError> {
+        self.tls.clone().map_or(Ok(()), |files| ServerTls::open(files, clock).map(drop))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    net::IpAddr,
     ops::RangeInclusive,
     path::PathBuf,
     time::Duration,
@@ -27,7 +28,7 @@ impl SettingsFile {
         let mut settings = Self { found: BTreeMap::new(), asked: BTreeSet::new(), mistakes: Vec::new() };
         settings.flatten("", file);
         for (name, text) in environment {
-            let Some(rest) = name.strip_prefix(prefix).filter(|rest| !is_service_link(rest)) else {
+            let Some(rest) = name.strip_prefix(prefix).filter(|rest| !is_service_link(rest, &text)) else {
                 continue;
             };
             let key = rest.replace("__", ".").to_ascii_lowercase();
@@ -258,12 +259,39 @@ fn text(given: Given) -> Option<String> {
     }
 }
 
-/// Kubernetes sets variables such as `ISSUER_PORT_50051_TCP` for every service of a namespace; none of ours are named so.
-fn is_service_link(rest: &str) -> bool {
-    ["SERVICE_HOST", "SERVICE_PORT", "PORT"].into_iter().any(|link| {
-        rest.strip_prefix(link)
-            .is_some_and(|end| end.is_empty() || end.starts_with('_') && !end.starts_with("__"))
-    })
+/// Kubernetes sets variables for every service of a namespace, so for one named `issuer` or `issuer-admin` some that begin
+/// like ours: `ISSUER_SERVICE_HOST`, `ISSUER_ADMIN_PORT_9_TCP=tcp://…`. Those, and nothing that only resembles them: a
+/// port that an operator meant to set is a mistake to be told.
+fn is_service_link(rest: &str, value: &str) -> bool {
+    const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+    let url = || PROTOCOLS.iter().any(|one| value.starts_with(&format!("{}://", one.to_ascii_lowercase())));
+    let address = || value.parse::<IpAddr>().is_ok();
+    let port = || value.parse::<u16>().is_ok();
+    // Levels of ours are divided by two underscores, which no name of a service makes.
+    if rest.contains("__") {
+        return false;
+    }
+    let words: Vec<&str> = rest.split('_').collect();
+    if words.windows(2).any(|pair| pair == ["SERVICE", "PORT"]) {
+        return port();
+    }
+    match words.as_slice() {
+        [.., "SERVICE", "HOST"] => address(),
+        [.., "PORT", number, protocol] if PROTOCOLS.contains(protocol) => {
+            number.parse::<u16>().is_ok() && url()
+        }
+        [.., "PORT", number, protocol, part] if PROTOCOLS.contains(protocol) => {
+            let fits = match *part {
+                "PROTO" => value == protocol.to_ascii_lowercase(),
+                "PORT" => value == *number,
+                "ADDR" => address(),
+                _ => false,
+            };
+            number.parse::<u16>().is_ok() && fits
+        }
+        [.., "PORT"] => url(),
+        _ => false,
+    }
 }
 
 /// Digits, then one unit; no sign, no fraction, no space.
@@ -319,10 +347,38 @@ mod tests {
 
     #[test]
     fn the_variables_of_kubernetes_services_are_no_settings() {
-        let links =
-            ["ISSUER_PORT", "ISSUER_PORT_50051_TCP_ADDR", "ISSUER_SERVICE_HOST", "ISSUER_SERVICE_PORT_GRPC"];
-        assert!(settings("", &links.map(|link| (link, "tcp://10.0.0.1"))).finish().is_ok());
-        assert!(settings("", &[("ISSUER_PORTAL", "1")]).finish().is_err());
+        for service in ["ISSUER", "ISSUER_ADMIN"] {
+            let links = [
+                ("SERVICE_HOST", "10.0.0.1"),
+                ("SERVICE_HOST", "fd00::1"),
+                ("SERVICE_PORT", "50051"),
+                ("SERVICE_PORT_GRPC_TLS", "50051"),
+                ("PORT", "tcp://10.0.0.1:50051"),
+                ("PORT_50051_TCP", "tcp://[fd00::1]:50051"),
+                ("PORT_50051_TCP_PROTO", "tcp"),
+                ("PORT_50051_TCP_PORT", "50051"),
+                ("PORT_50051_TCP_ADDR", "10.0.0.1"),
+                ("PORT_53_UDP", "udp://10.0.0.1:53"),
+            ];
+            for (link, value) in links {
+                let link = format!("{service}_{link}");
+                assert!(settings("", &[(&link, value)]).finish().is_ok(), "{link}");
+            }
+        }
+        for (near, value) in [
+            ("ISSUER_PORT", "50051"),
+            ("ISSUER_PORT_50051", "tcp://10.0.0.1:50051"),
+            ("ISSUER_PORT_GRPC_TCP", "tcp://10.0.0.1:50051"),
+            ("ISSUER_PORT_50051_TCP_NAME", "tcp"),
+            ("ISSUER_PORT_50051_TCP_PORT", "50052"),
+            ("ISSUER_SERVICE_HOST", "localhost"),
+            ("ISSUER_SERVICE_PORT", "grpc"),
+            ("ISSUER_SERVICE__HOST", "10.0.0.1"),
+            ("ISSUER_PORTAL", "tcp://10.0.0.1:50051"),
+            ("ISSUER_port", "tcp://10.0.0.1:50051"),
+        ] {
+            assert!(settings("", &[(near, value)]).finish().is_err(), "{near}={value}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the issuer does, step by step. Knows ports and the domain; no transport, no store by name.
 
 pub mod conditions;
+mod denials;
 pub mod follow;
 pub mod followers;
 pub mod house;

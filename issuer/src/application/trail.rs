@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use common::clock::Clock;
 
 use crate::{
-    application::conditions::Conditions,
+    application::{conditions::Conditions, denials::Denials},
     domain::{
-        event::{Event, What},
+        event::{Denied, Event, What},
         ports::{AuditMark, Journal, NotWritten},
     },
 };
@@ -22,6 +22,7 @@ pub struct Trail {
     clock: Arc<dyn Clock>,
     conditions: Arc<Conditions>,
     state: Mutex<State>,
+    denials: Denials,
 }
 
 #[derive(Debug)]
@@ -56,7 +57,8 @@ impl Trail {
         conditions: Arc<Conditions>,
         mark: Option<AuditMark>,
     ) -> Self {
-        Self { journal, clock, conditions, state: Mutex::new(State { mark, down: None }) }
+        let state = Mutex::new(State { mark, down: None });
+        Self { journal, clock, conditions, state, denials: Denials::default() }
     }
 
     /// Writes a line. When it answers `Ok`, the line survives a power cut.
@@ -66,6 +68,15 @@ impl Trail {
     pub async fn write(&self, actor: &str, what: What<'_>) -> Result<(), NotWritten> {
         let time = self.clock.now().wall.seconds();
         self.write_events(&[Event { time, actor, late: false, what: &what }]).await
+    }
+
+    /// Writes that a call was denied, unless its caller was denied all the time. The denial stands whether or not a line
+    /// of it can be written.
+    pub async fn deny(&self, actor: &str, denied: Denied<'_>) {
+        if let Some(unwritten) = self.denials.note(actor, self.clock.now().boot) {
+            // A broken trail is noted where it broke.
+            self.write(actor, What::Deny(Denied { unwritten, ..denied })).await.ok();
+        }
     }
 
     /// Writes lines about what has happened, in order, as one. What cannot be written now is owed, and written late.

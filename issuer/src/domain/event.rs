@@ -39,6 +39,8 @@ pub enum What<'a> {
         /// What was ordered.
         order: Ordered<'a>,
     },
+    /// A call was outside the bounds that the settings give its caller.
+    Deny(Denied<'a>),
     /// Entries were appended to the log; with them a project may have changed.
     Append(Append),
     /// A project was created, or changed without anything being revoked.
@@ -137,6 +139,30 @@ impl Ordered<'_> {
 impl Approved<'_> {
     /// Every member that an approval may have in a line.
     pub const MEMBERS: &'static [&'static str] = &["request_id", "requested_by", "approved_by", "purpose"];
+}
+
+/// A call outside its caller's bounds, and what it was about, as far as that was told.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Denied<'a> {
+    /// The method, as in the protos.
+    pub method: &'a str,
+    /// The project.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<&'a str>,
+    /// The organisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organisation_id: Option<String>,
+    /// The token type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_type: Option<&'a str>,
+    /// How many more of this caller were denied before, without a line of their own.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unwritten: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Entries as the log holds them: the journal is the issuer's own copy.

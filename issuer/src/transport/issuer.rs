@@ -19,7 +19,7 @@ use common::{
 };
 use tonic::{Code, Request, Response, Status};
 
-use super::{Noted, bounds, paging, render, status};
+use super::{Noted, bounds::Bounds, paging, render, status};
 use crate::{
     application::{
         issue,
@@ -45,7 +45,8 @@ impl IssuerService for Issuing {
         let caller = Caller::of(request.extensions());
         let order = read_order(request.get_ref(), self.0.holder_required);
         let order = order.map_err(|bad| invalid_argument(&bad))?;
-        bounds::order(&caller, &order)?;
+        let bounds = Bounds { realm: &self.0, caller: &caller, method: "IssueToken" };
+        bounds.order(&order).await?;
         let issued = issue::issue(&self.0, &order, caller.actor()).await.map_err(status::issue)?;
         Ok(Response::new(pb::IssueTokenResponse {
             token: issued.token,
@@ -63,7 +64,8 @@ impl IssuerService for Issuing {
         let known = tokens::get(&self.0, id).await.map_err(status::store)?;
         let none = || with_reason(Code::NotFound, "NO_SUCH_TOKEN", "this ledger knows no such token");
         let known = known.ok_or_else(none)?;
-        bounds::record(&Caller::of(request.extensions()), &known.record)?;
+        let caller = &Caller::of(request.extensions());
+        Bounds { realm: &self.0, caller, method: "GetToken" }.record(&known.record).await?;
         Ok(Response::new(pb::GetTokenResponse { record: Some(render::known(&known)) }))
     }
 
@@ -73,11 +75,13 @@ impl IssuerService for Issuing {
     ) -> Result<Response<pb::ListTokensResponse>, Status> {
         let given = request.get_ref();
         let (filter, before, size) = read_list(given).map_err(|bad| invalid_argument(&bad))?;
-        Caller::of(request.extensions()).check(Subject {
+        let caller = &Caller::of(request.extensions());
+        let subject = Subject {
             project: filter.project.as_ref(),
             organisation: filter.organisation,
             token_type: filter.kind,
-        })?;
+        };
+        Bounds { realm: &self.0, caller, method: "ListTokens" }.subject(subject).await?;
         let (page, next) = tokens::list(&self.0, &filter, before, size).await.map_err(status::store)?;
         let next = next.map(|number| paging::token(&number.to_be_bytes(), &fields(given)));
         Ok(Response::new(pb::ListTokensResponse {

@@ -17,7 +17,10 @@ use common::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{bounds, paging, render, status};
+use super::{
+    bounds::{self, Bounds},
+    paging, render, status,
+};
 use crate::application::{projects, realm::Realm};
 
 /// The service over one realm.
@@ -33,7 +36,7 @@ impl ProjectService for Projects {
         let caller = Caller::of(request.extensions());
         let project =
             read_new(request.get_ref(), self.0.clock.now().wall).map_err(|bad| invalid_argument(&bad))?;
-        caller.check_project(&project.id, project.owner)?;
+        Bounds { realm: &self.0, caller: &caller, method: "CreateProject" }.creation(&project).await?;
         let project = projects::create(&self.0, project, caller.actor()).await.map_err(status::project)?;
         Ok(Response::new(pb::CreateProjectResponse { project: Some(render::project(&project)) }))
     }
@@ -46,7 +49,8 @@ impl ProjectService for Projects {
         let id = read_id("project_id", &request.get_ref().project_id, &mut violations);
         let id = violations.finish(id).map_err(|bad| invalid_argument(&bad))?;
         let project = projects::get(&self.0, &id).await.map_err(status::project)?;
-        bounds::sight(&Caller::of(request.extensions()), &project)?;
+        let caller = &Caller::of(request.extensions());
+        Bounds { realm: &self.0, caller, method: "GetProject" }.sight(&project).await?;
         Ok(Response::new(pb::GetProjectResponse { project: Some(render::project(&project)) }))
     }
 
@@ -62,11 +66,7 @@ impl ProjectService for Projects {
         let last = page.last().filter(|_| more).map(|last| last.id.as_str());
         let next = last.map(|id| paging::token(id.as_bytes(), &[&given.organisation_id]));
         Ok(Response::new(pb::ListProjectsResponse {
-            projects: page
-                .iter()
-                .filter(|one| bounds::sight(&caller, one).is_ok())
-                .map(render::project)
-                .collect(),
+            projects: page.iter().filter(|one| bounds::sees(&caller, one)).map(render::project).collect(),
             next_page_token: next.unwrap_or_default(),
         }))
     }
@@ -84,7 +84,7 @@ impl ProjectService for Projects {
         let wanted = read_collaborators(None, &given.collaborators, &mut violations);
         let read = id.zip(version).zip(wanted);
         let ((id, version), _) = violations.finish(read).map_err(|bad| invalid_argument(&bad))?;
-        bounds::change(&self.0, &caller, &id).await?;
+        Bounds { realm: &self.0, caller: &caller, method: "SetCollaborators" }.change(&id).await?;
         let owner = projects::get(&self.0, &id).await.map_err(status::project)?.owner;
         let mut violations = Violations::default();
         let wanted = read_collaborators(Some(owner), &given.collaborators, &mut violations);
@@ -107,7 +107,7 @@ impl ProjectService for Projects {
         let id = read_id::<ProjectId>("project_id", &given.project_id, &mut violations);
         let read = id.zip(read_etag(&given.etag, &mut violations));
         let (id, version) = violations.finish(read).map_err(|bad| invalid_argument(&bad))?;
-        bounds::change(&self.0, &caller, &id).await?;
+        Bounds { realm: &self.0, caller: &caller, method: "CloseProject" }.change(&id).await?;
         let closed = projects::close_project(&self.0, &id, version, caller.actor()).await;
         let (project, revoked) = closed.map_err(status::project)?;
         Ok(Response::new(pb::CloseProjectResponse {

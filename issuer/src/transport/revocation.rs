@@ -20,7 +20,7 @@ use common::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Noted, bounds, render, status};
+use super::{Noted, bounds::Bounds, render, status};
 use crate::{
     application::{
         realm::Realm,
@@ -42,7 +42,8 @@ impl RevocationService for Revocations {
         let caller = Caller::of(request.extensions());
         let (selector, reason, comment) =
             read_revoke(request.into_inner()).map_err(|bad| invalid_argument(&bad))?;
-        bounds::revocation(&self.0, &caller, &selector).await?;
+        let bounds = Bounds { realm: &self.0, caller: &caller, method: "Revoke" };
+        bounds.revocation(&selector).await?;
         let revoked = revoke::revoke(&self.0, selector, reason, comment, caller.actor()).await;
         Ok(Response::new(render::revoked(&revoked.map_err(status::revoke)?)))
     }
@@ -63,7 +64,8 @@ impl RevocationService for Revocations {
         });
         let selector = read_selector(given.as_ref(), &mut violations);
         let selector = violations.finish(selector).map_err(|bad| invalid_argument(&bad))?;
-        bounds::revocation(&self.0, &caller, &selector).await?;
+        let bounds = Bounds { realm: &self.0, caller: &caller, method: "PreviewRevocation" };
+        bounds.revocation(&selector).await?;
         let preview = revoke::preview(&self.0, &selector).await.map_err(status::store)?;
         Ok(Response::new(pb::PreviewRevocationResponse {
             live_tokens: preview.live_tokens,
