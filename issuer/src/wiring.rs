@@ -15,8 +15,9 @@ use common::{
     runtime::{
         admin::Admin,
         health::Health,
+        limits::{MAX_FEED, MAX_MESSAGE, MAX_SENT},
         rpc_log::RpcCounts,
-        server::{Bound, MAX_MESSAGE, ServeError, Server},
+        server::{Bound, ServeError, Server},
         shutdown::Shutdown,
         threads::Threads,
     },
@@ -273,15 +274,29 @@ fn process_number(entropy: &dyn Entropy) -> Result<u64, NoEntropy> {
 pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) -> Result<Bound, StartError> {
     let trusting = Trusting { realm: Arc::clone(&realm), shutdown: shutdown.clone() };
     let routes = Routes::new(
-        ProjectServiceServer::new(Projects(Arc::clone(&realm))).max_decoding_message_size(MAX_MESSAGE),
+        ProjectServiceServer::new(Projects(Arc::clone(&realm)))
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_SENT),
     )
-    .add_service(IssuerServiceServer::new(Issuing(Arc::clone(&realm))).max_decoding_message_size(MAX_MESSAGE))
     .add_service(
-        RevocationServiceServer::new(Revocations(Arc::clone(&realm))).max_decoding_message_size(MAX_MESSAGE),
+        IssuerServiceServer::new(Issuing(Arc::clone(&realm)))
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_SENT),
     )
-    .add_service(TrustServiceServer::new(trusting).max_decoding_message_size(MAX_MESSAGE))
     .add_service(
-        KeyServiceServer::new(KeyKeeping(Arc::clone(&realm))).max_decoding_message_size(MAX_MESSAGE),
+        RevocationServiceServer::new(Revocations(Arc::clone(&realm)))
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_SENT),
+    )
+    .add_service(
+        TrustServiceServer::new(trusting)
+            .max_decoding_message_size(MAX_FEED)
+            .max_encoding_message_size(MAX_SENT),
+    )
+    .add_service(
+        KeyServiceServer::new(KeyKeeping(Arc::clone(&realm)))
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_SENT),
     );
     let health = Health::new(&SERVICES);
     tell_health(&realm, &health);
@@ -359,5 +374,5 @@ const AT_START: u32 = 5;
 const TICK: Duration = Duration::from_millis(250);
 /// Between two looks at old records, and two signed heads of the audit trail.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
-/// Tokens waiting for a signature, at most: what the pool does in about a second.
-const SIGNING_QUEUE: usize = 512;
+/// Orders under way, at most: what the pool signs in a fraction of a second.
+const SIGNING_QUEUE: usize = 128;

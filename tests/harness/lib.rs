@@ -8,6 +8,7 @@
 
 pub mod calls;
 pub mod expect;
+pub mod hostile;
 pub mod keys;
 pub mod orders;
 pub mod pair;

@@ -37,10 +37,21 @@ impl Deref for Programs {
     }
 }
 
+/// What can differ at the start.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// Settings of the issuer besides those of every pair, as environment without its prefix.
+    pub issuer: Vec<(&'static str, String)>,
+    /// Settings of the verifier besides those of every pair.
+    pub verifier: Vec<(&'static str, String)>,
+    /// Bounds of both processes, as a shell sets them: `ulimit -n 64`.
+    pub limits: &'static str,
+}
+
 impl Programs {
     /// Starts both over a new folder; both are ready when this returns.
     pub async fn start() -> Self {
-        Self::with(&[], |_| Vec::new()).await
+        Self::set_up(Start::default()).await
     }
 
     /// As [`Programs::start`], with more variables of the issuer, and of the verifier, who is told where the issuer
@@ -49,20 +60,39 @@ impl Programs {
         issuer_variables: &[(&str, &str)],
         verifier_variables: impl FnOnce(SocketAddr) -> Vec<(&'static str, String)>,
     ) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        keys::copy_into(&folder.path().join("keys"), 1);
-        let mut issuer = Program::new("issuer", folder.path(), &[("KEYS__DIRECTORY", "keys")]);
+        let (folder, mut issuer, mut verifier) = Self::pair();
         let more = issuer_variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         issuer.settings.extend(more);
+        let more = verifier_variables(issuer.grpc);
+        verifier.settings.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        Self::launch(folder, issuer, verifier).await
+    }
+
+    /// As [`Programs::start`], differently.
+    pub async fn set_up(start: Start) -> Self {
+        let (folder, mut issuer, mut verifier) = Self::pair();
+        for (program, settings) in [(&mut issuer, start.issuer), (&mut verifier, start.verifier)] {
+            program.set(settings);
+            program.limits = start.limits;
+        }
+        Self::launch(folder, issuer, verifier).await
+    }
+
+    fn pair() -> (TempDir, Program, Program) {
+        let folder = tempfile::tempdir().unwrap();
+        keys::copy_into(&folder.path().join("keys"), 1);
+        let issuer = Program::new("issuer", folder.path(), &[("KEYS__DIRECTORY", "keys")]);
         let verifier_settings = [
             ("ISSUER__ENDPOINTS", &*format!("http://{}", issuer.grpc)),
             ("ISSUER__LOG_KEYS", "keys/log.public.pem"),
             ("FOLLOWER__ID", "follower-a"),
             ("SNAPSHOT__PATH", "view"),
         ];
-        let mut verifier = Program::new("verifier", folder.path(), &verifier_settings);
-        let more = verifier_variables(issuer.grpc);
-        verifier.settings.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let verifier = Program::new("verifier", folder.path(), &verifier_settings);
+        (folder, issuer, verifier)
+    }
+
+    async fn launch(folder: TempDir, issuer: Program, verifier: Program) -> Self {
         let calls = Calls::new(issuer.grpc, verifier.grpc);
         let mut programs = Self { issuer, verifier, calls, folder };
         programs.issuer.start().await;
@@ -71,9 +101,19 @@ impl Programs {
         programs
     }
 
+    /// Callers of both.
+    pub const fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
     /// A file of the folder in which both work: `issuer.redb`, `audit.jsonl`, `view`, `issuer.log`, `verifier.log`.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Over new connections from now on.
+    pub fn call_anew(&mut self) {
+        self.calls = Calls::new(self.issuer.grpc, self.verifier.grpc);
     }
 
     /// Starts the issuer again over what it left.
@@ -97,10 +137,41 @@ pub struct Program {
     settings: Vec<(String, String)>,
     grpc: SocketAddr,
     admin: SocketAddr,
+    limits: &'static str,
     child: Option<Child>,
 }
 
 impl Program {
+    /// Sets what is given, over what was given before.
+    fn set(&mut self, settings: impl IntoIterator<Item = (&'static str, String)>) {
+        let prefix = self.name.to_uppercase();
+        self.settings.extend(settings.into_iter().map(|(key, value)| (format!("{prefix}_{key}"), value)));
+    }
+
+    /// Where its admin port is.
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Whether the process that was started is still the one that runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// A line of its `/proc/<pid>/status`, in bytes: `VmRSS`, `VmHWM`, `VmData`.
+    pub fn memory(&self, field: &str) -> u64 {
+        let pid = self.child.as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    /// How many file descriptors it has open.
+    pub fn files(&self) -> usize {
+        let pid = self.child.as_ref().unwrap().id();
+        std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+    }
+
     /// One that is to run in this folder with these settings, as environment without its prefix, on free ports.
     pub fn new(name: &'static str, folder: &Path, settings: &[(&str, &str)]) -> Self {
         let (grpc, admin) = (free_address(), free_address());
@@ -110,7 +181,7 @@ impl Program {
         let settings = addresses.iter().chain(&all).chain(settings);
         let settings =
             settings.map(|(key, value)| (format!("{prefix}_{key}"), (*value).to_owned())).collect();
-        Self { name, folder: folder.to_owned(), settings, grpc, admin, child: None }
+        Self { name, folder: folder.to_owned(), settings, grpc, admin, limits: "", child: None }
     }
 
     /// Where it listens.
@@ -143,7 +214,9 @@ impl Program {
     /// Starts it and waits for nothing.
     pub fn spawn(&mut self) {
         let log = || File::options().append(true).create(true).open(self.log()).unwrap();
-        let mut command = Command::new(built().join(self.name));
+        let mut command = Command::new("sh");
+        // The shell becomes the program, under the same process id.
+        command.args(["-c", &format!("{}\nexec \"$0\"", self.limits)]).arg(path(self.name));
         command.env_clear().envs(self.settings.iter().cloned()).current_dir(&self.folder);
         command.stdin(Stdio::null()).stdout(log()).stderr(log());
         self.child = Some(command.spawn().unwrap());
@@ -211,8 +284,13 @@ impl Drop for Program {
     }
 }
 
+/// Where a program of ours is, built and up to date.
+pub fn path(name: &str) -> PathBuf {
+    built().join(name)
+}
+
 /// Nobody listens there at the moment.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 

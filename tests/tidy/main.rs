@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a check that cannot look must fail")]
 
 mod guarantees;
+mod security;
 
 use std::{
     fs,

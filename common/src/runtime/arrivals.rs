@@ -35,6 +35,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// One of the most that there may be.
+    pub(super) fn of(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: Some(permit), _share: None }
+    }
+
     /// Counted as one of those that `share` serves.
     pub(super) fn with_share(self, share: Arc<()>) -> Self {
         Self { _share: Some(share), ..self }
@@ -66,7 +71,7 @@ impl Arrivals for TcpArrivals {
                 tracing::debug!("too many connections: one is closed");
                 continue;
             };
-            return Poll::Ready(Some((stream, Place { _permit: Some(permit), _share: None })));
+            return Poll::Ready(Some((stream, Place::of(permit))));
         }
     }
 }

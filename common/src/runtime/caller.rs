@@ -7,7 +7,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use tonic::{Code, Status};
@@ -33,6 +33,15 @@ pub enum Caller {
 pub struct Certified {
     identity: Arc<str>,
     grant: Grant,
+}
+
+/// A connection as its calls know it.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// Whose it is.
+    pub(super) caller: Caller,
+    /// How many of its calls are under way.
+    pub(super) calls: Arc<AtomicUsize>,
 }
 
 /// What the settings give to an identity. The default is nothing.
@@ -117,7 +126,8 @@ impl Caller {
 
     /// The caller of a request; nobody, if no connection vouches for one.
     pub fn of(extensions: &http::Extensions) -> Self {
-        extensions.get::<Self>().cloned().unwrap_or(Self::Nobody)
+        let peer = || extensions.get::<Peer>().map(|peer| peer.caller.clone());
+        extensions.get::<Self>().cloned().or_else(peer).unwrap_or(Self::Nobody)
     }
 
     fn grant(&self) -> Option<&Grant> {

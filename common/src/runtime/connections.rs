@@ -1,6 +1,13 @@
-//! HTTP/2 on open connections, until the drain. Every request carries its [`Caller`]; knows no service and no listener.
+//! HTTP/2 on open connections, until the drain or for as long as a connection may be. Every request carries its [`Peer`];
+//! knows no service and no listener.
 
-use std::{convert::Infallible, io, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    pin::pin,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use http::{Request, Response};
 use http_body::Body as HttpBody;
@@ -10,11 +17,20 @@ use prost::bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
+    time::{sleep, timeout},
 };
 use tokio_stream::{Stream, StreamExt as _};
 use tower::{Service, ServiceExt as _, util::Oneshot};
 
-use super::{caller::Caller, listener::Connection, shutdown::Shutdown};
+use super::{
+    caller::Peer,
+    limits::{
+        CONNECTION_AGE, CONNECTION_GRACE, CONNECTION_WINDOW, KEEPALIVE_EVERY, KEEPALIVE_TIMEOUT, MAX_HEADERS,
+        MAX_OWN_RESETS, MAX_PENDING_RESETS, MAX_STREAMS, MAX_UNSENT, STREAM_WINDOW,
+    },
+    listener::Connection,
+    shutdown::Shutdown,
+};
 
 /// What answers requests on connections.
 pub(super) trait Answering:
@@ -65,7 +81,7 @@ pub(super) async fn serve<S, IO>(
                     None => break,
                 },
             };
-            let service = Tagged { caller: connection.caller(), service: service.clone() };
+            let service = Tagged { peer: connection.peer(), service: service.clone() };
             let (http2, shutdown, open) = (http2.clone(), shutdown.clone(), open.clone());
             tokio::spawn(async move {
                 let mut served = pin!(http2.serve_connection(TokioIo::new(connection), service));
@@ -74,6 +90,11 @@ pub(super) async fn serve<S, IO>(
                     () = shutdown.begun() => {
                         served.as_mut().graceful_shutdown();
                         served.await
+                    }
+                    () = sleep(CONNECTION_AGE + spread(CONNECTION_AGE / 4)) => {
+                        served.as_mut().graceful_shutdown();
+                        // Streams that are still open are cut.
+                        timeout(CONNECTION_GRACE, served).await.unwrap_or(Ok(()))
                     }
                 };
                 if let Err(error) = ended {
@@ -94,15 +115,27 @@ fn http2() -> http2::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(KEEPALIVE_EVERY))
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .initial_stream_window_size(Some(STREAM_WINDOW))
+        .initial_connection_window_size(Some(CONNECTION_WINDOW))
+        .max_send_buf_size(MAX_UNSENT)
         .max_concurrent_streams(Some(MAX_STREAMS))
         .max_header_list_size(MAX_HEADERS)
-        .max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS));
+        .max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
+        .max_local_error_reset_streams(Some(MAX_OWN_RESETS));
     builder
+}
+
+/// Some part of `span`, for each connection another, evenly.
+fn spread(span: Duration) -> Duration {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Steps of the golden ratio never crowd.
+    let step = NEXT.fetch_add(0x9E37_79B9, Ordering::Relaxed);
+    span.mul_f64(f64::from(step) / f64::from(u32::MAX))
 }
 
 /// A service and who calls it on this connection.
 struct Tagged<S> {
-    caller: Caller,
+    peer: Peer,
     service: S,
 }
 
@@ -112,14 +145,7 @@ impl<S: Answering> HyperService<Request<Incoming>> for Tagged<S> {
     type Future = Oneshot<S, Request<Incoming>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.caller.clone());
+        request.extensions_mut().insert(self.peer.clone());
         self.service.clone().oneshot(request)
     }
 }
-
-const MAX_STREAMS: u32 = 1_024;
-const MAX_HEADERS: u32 = 16 * 1024;
-/// Streams that the peer reset before we answered (CVE-2023-44487).
-const MAX_PENDING_RESETS: usize = 20;
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -14,11 +14,10 @@ use tonic_health::pb::{
     health_server::{self, HealthServer},
 };
 
+use super::limits::MAX_QUESTION;
+
 /// The name of the process as a whole.
 const PROCESS: &str = "";
-
-/// More than any name of ours.
-const MAX_REQUEST: usize = 4 * 1024;
 
 /// Which services are served. All clones are one.
 #[derive(Clone, Debug)]
@@ -63,7 +62,7 @@ impl Health {
 
     /// To be added to a server.
     pub fn service(&self) -> HealthServer<impl health_server::Health> {
-        HealthServer::new(self.clone()).max_decoding_message_size(MAX_REQUEST)
+        HealthServer::new(self.clone()).max_decoding_message_size(MAX_QUESTION)
     }
 
     /// Poison means a panic between two of our own lines: the map is whole all the same.

@@ -1,4 +1,8 @@
-//! Listening sockets for gRPC, TCP and Unix. Each connection carries its [`Caller`]; nothing is read from it here.
+//! Listening sockets for gRPC, TCP and Unix, and for probes. Each connection carries its [`Caller`]; nothing is read from it
+//! here.
+
+mod connection;
+mod frames;
 
 use std::{
     fs, io,
@@ -6,19 +10,21 @@ use std::{
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, UnixListener, UnixStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::Semaphore,
 };
 use tokio_stream::Stream;
 
+pub(super) use self::connection::Connection;
 use super::{
-    arrivals::{Arrivals, Pause, Place, Portable as _},
+    arrivals::{Arrivals, Pause, Place, Portable as _, TcpArrivals},
     caller::Caller,
-    tls::{Admission, TlsError},
+    tls::TlsError,
 };
 
 /// Owner and group may connect, others not.
@@ -88,16 +94,37 @@ impl<A: Arrivals> Stream for Connections<A> {
         let Some((stream, place)) = ready!(self.arrivals.poll_arrival(cx)) else { return Poll::Ready(None) };
         let caller = self.caller.clone();
         let prepared = stream.prepare();
-        Poll::Ready(Some(prepared.map(|()| Connection { stream, caller, admission: None, _place: place })))
+        Poll::Ready(Some(prepared.map(|()| Connection::open(stream, caller, place))))
     }
 }
 
-/// Connections of a Unix socket. Dropping it removes the file, if it is still the same file. Who may open the socket is
-/// trusted not to flood it.
+/// Plain HTTP/1.1, for probes.
+pub(super) struct Probes(pub(super) TcpArrivals, pub(super) SocketAddr);
+
+impl axum::serve::Listener for Probes {
+    type Io = Connection<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            if let Some((stream, place)) = std::future::poll_fn(|cx| self.0.poll_arrival(cx)).await {
+                return (Connection::probe(stream, place), self.1);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.1)
+    }
+}
+
+/// Connections of a Unix socket. Above the most that there may be, it closes each new one at once. Dropping it removes the
+/// file, if it is still the same file.
 pub(super) struct UnixArrivals {
     listener: UnixListener,
     path: PathBuf,
     inode: (u64, u64),
+    places: Arc<Semaphore>,
     pause: Pause,
 }
 
@@ -107,7 +134,7 @@ impl UnixArrivals {
     /// # Errors
     ///
     /// Every case of [`BindError`] but the TCP one.
-    pub(super) async fn bind(path: &Path) -> Result<Self, BindError> {
+    pub(super) async fn bind(path: &Path, most: usize) -> Result<Self, BindError> {
         let failed = |source| BindError::Unix { path: path.to_owned(), source };
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -133,7 +160,8 @@ impl UnixArrivals {
         fs::set_permissions(&aside, fs::Permissions::from_mode(SOCKET_MODE)).map_err(failed)?;
         fs::rename(&aside, path).map_err(failed)?;
         let inode = inode(path).map_err(failed)?;
-        Ok(Self { listener, path: path.to_owned(), inode, pause: Pause::default() })
+        let places = Arc::new(Semaphore::new(most));
+        Ok(Self { listener, path: path.to_owned(), inode, places, pause: Pause::default() })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -156,75 +184,19 @@ impl Arrivals for UnixArrivals {
     type Stream = UnixStream;
 
     fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Option<(UnixStream, Place)>> {
-        let Self { listener, pause, .. } = self;
-        let (stream, _) = ready!(pause.poll_accept(cx, |cx| listener.poll_accept(cx)));
-        Poll::Ready(Some((stream, Place::default())))
+        let Self { listener, places, pause, .. } = self;
+        loop {
+            let (stream, _) = ready!(pause.poll_accept(cx, |cx| listener.poll_accept(cx)));
+            match Arc::clone(places).try_acquire_owned() {
+                Ok(permit) => return Poll::Ready(Some((stream, Place::of(permit)))),
+                Err(_none_left) => tracing::debug!("too many connections to the socket: one is closed"),
+            }
+        }
     }
 }
 
 fn inode(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
-}
-
-/// An open connection and whose it is.
-#[derive(Debug)]
-pub(super) struct Connection<S> {
-    stream: S,
-    caller: Caller,
-    /// What let the caller in, and must not have been withdrawn since.
-    admission: Option<Admission>,
-    _place: Place,
-}
-
-impl<S> Connection<S> {
-    pub(super) fn admitted(stream: S, caller: Caller, admission: Admission, place: Place) -> Self {
-        Self { stream, caller, admission: Some(admission), _place: place }
-    }
-
-    /// Whose it is.
-    pub(super) fn caller(&self) -> Caller {
-        self.caller.clone()
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.admission.as_mut().is_some_and(|admission| !admission.stands()) {
-            let withdrawn = "the caller's certificate is no longer trusted";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, withdrawn)));
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod connections;
 pub mod deadline;
 pub mod hardening;
 pub mod health;
+pub mod limits;
 pub mod listener;
 pub mod methods;
 pub mod metrics_text;

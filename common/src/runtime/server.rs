@@ -6,10 +6,12 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use prost::bytes::Bytes;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tonic::{Status, body::Body, service::Routes};
 use tower::{Layer, Service, ServiceBuilder, layer::util::Identity};
 
+pub use super::overload::Received;
 use super::{
     admin::Admin,
     arrivals::TcpArrivals,
@@ -18,7 +20,10 @@ use super::{
     connections,
     deadline::Deadline,
     health::Health,
-    listener::{BindError, Connections, UnixArrivals, bind_tcp},
+    limits::{
+        MAX_ADMIN, MAX_CALLS, MAX_CONNECTIONS, MAX_PROBES, MAX_QUESTION, MAX_SENT, MAX_UNIX, RESERVED_FILES,
+    },
+    listener::{BindError, Connections, Probes, UnixArrivals, bind_tcp},
     methods::{Methods, MethodsLayer},
     overload::OverloadLayer,
     panic_guard::PanicGuardLayer,
@@ -30,19 +35,6 @@ use super::{
     tls::{HandshakeCounts, Purpose, ServerTls},
 };
 use crate::{clock::Clock, proto::DESCRIPTORS};
-
-/// The longest message that a service should decode: `max_decoding_message_size(MAX_MESSAGE)`.
-pub const MAX_MESSAGE: usize = 1024 * 1024;
-/// The most calls worked on at once.
-const MAX_CALLS: usize = 4_096;
-/// The most TCP connections for gRPC.
-const MAX_CONNECTIONS: usize = 8_192;
-/// The most TLS connections for probes and metrics.
-const MAX_ADMIN: usize = 256;
-/// The most connections for health alone: that port may be open to a whole network.
-const MAX_PROBES: usize = 64;
-/// More than any question about our own descriptors.
-const MAX_REFLECTION: usize = 4 * 1024;
 
 /// What a program serves. Health and reflection are added.
 pub struct Server<L = Identity> {
@@ -75,6 +67,7 @@ impl<L> Server<L> {
     ///
     /// One of them cannot be had.
     pub async fn bind(mut self) -> Result<Bound<L>, BindError> {
+        raise_files();
         let tls = self.tls()?;
         let Self { settings, .. } = &self;
         let grpc = bind_tcp(settings.grpc_listen).await?;
@@ -84,7 +77,7 @@ impl<L> Server<L> {
             None => None,
         };
         let unix = match &settings.unix_socket {
-            Some(path) => Some(UnixArrivals::bind(path).await?),
+            Some(path) => Some(UnixArrivals::bind(path, places(MAX_UNIX, 2)).await?),
             None => None,
         };
         Ok(Bound { server: self, tls, grpc, unix, admin, health })
@@ -178,7 +171,7 @@ impl<L> Bound<L> {
     pub async fn serve<R>(self) -> Result<(), ServeError>
     where
         L: Layer<Deadline<Routes>>,
-        L::Service: Service<Request<Incoming>, Response = Response<R>, Error = Infallible, Future: Send + Unpin>
+        L::Service: Service<Request<Received<Incoming>>, Response = Response<R>, Error = Infallible, Future: Send + Unpin>
             + Clone
             + Send
             + 'static,
@@ -216,7 +209,7 @@ impl<L> Bound<L> {
         let tls = tls.as_ref();
         let calls = async {
             calls
-                .serve(threads, TcpArrivals::new(grpc, MAX_CONNECTIONS), unix)
+                .serve(threads, TcpArrivals::new(grpc, places(MAX_CONNECTIONS, 12)), unix)
                 .await
                 .map_err(ServeError::Calls)?;
             over.begin();
@@ -229,7 +222,7 @@ impl<L> Bound<L> {
         };
         let probes = async {
             if let Some(listener) = health_listener {
-                let arrivals = TcpArrivals::new(listener, MAX_PROBES);
+                let arrivals = TcpArrivals::new(listener, places(MAX_PROBES, 1));
                 let alone = Routes::new(health.service()).prepare();
                 connections::serve(Connections::new(arrivals, Caller::Nobody), alone, over.clone()).await;
             }
@@ -239,14 +232,13 @@ impl<L> Bound<L> {
             let stop = over.clone();
             let stop = async move { stop.begun().await };
             let routes = told.into_router(shutdown.clone());
-            match tls {
-                Some(tls) => {
-                    let address = admin.local_addr()?;
-                    let arrivals = TcpArrivals::new(admin, MAX_ADMIN);
-                    let incoming = tls.connections(arrivals, address, Purpose::Admin);
-                    axum::serve(incoming, routes).with_graceful_shutdown(stop).await?;
-                }
-                None => axum::serve(admin, routes).with_graceful_shutdown(stop).await?,
+            let address = admin.local_addr()?;
+            let arrivals = TcpArrivals::new(admin, places(MAX_ADMIN, 1));
+            if let Some(tls) = tls {
+                let incoming = tls.connections(arrivals, address, Purpose::Admin);
+                axum::serve(incoming, routes).with_graceful_shutdown(stop).await?;
+            } else {
+                axum::serve(Probes(arrivals, address), routes).with_graceful_shutdown(stop).await?;
             }
             Ok(())
         };
@@ -267,6 +259,20 @@ impl<L> Bound<L> {
     }
 }
 
+/// As many as may be, and no more than so many sixteenths of the file descriptors that callers get.
+fn places(most: usize, sixteenths: usize) -> usize {
+    let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
+    files.map_or(most, |files| most.min(files.saturating_sub(RESERVED_FILES) / 16 * sixteenths).max(1))
+}
+
+/// As many file descriptors as the process may have: what it is given at first is a habit of other times.
+fn raise_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 fn with_reflection(routes: Routes) -> Result<Routes, ServeError> {
     let configured = || {
         tonic_reflection::server::Builder::configure()
@@ -274,6 +280,6 @@ fn with_reflection(routes: Routes) -> Result<Routes, ServeError> {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     Ok(routes
-        .add_service(configured().build_v1()?.max_decoding_message_size(MAX_REFLECTION))
-        .add_service(configured().build_v1alpha()?.max_decoding_message_size(MAX_REFLECTION)))
+        .add_service(configured().build_v1()?.max_decoding_message_size(MAX_QUESTION).max_encoding_message_size(MAX_SENT))
+        .add_service(configured().build_v1alpha()?.max_decoding_message_size(MAX_QUESTION).max_encoding_message_size(MAX_SENT)))
 }

@@ -3,6 +3,7 @@
 
 mod pki;
 mod rig;
+mod wire;
 
 use std::{
     fs,
@@ -159,16 +160,14 @@ async fn slow_handshakes_do_not_stand_in_the_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_change_while_calls_run_and_no_call_fails() {
-    const ROTATIONS: u64 = 24;
+async fn certificates_authorities_and_lists_change_100_times_under_calls_and_no_call_fails() {
+    const ROTATIONS: u64 = 100;
     let world = World::new();
-    let other = Authority::new("B");
-    let both = format!("{}{}", world.ca.pem, other.pem);
     let server = world.serve().await;
-    let put = |who: &str, authority: &Authority, name: &str, serial: u64, lists: Option<&str>| {
-        write(world.folder.path(), who, &authority.issue(&[name], serial, 2090), &both, lists)
+    let put = |who: &str, authority: &Authority, name: &str, serial: u64, cas: &str, lists: Option<&str>| {
+        write(world.folder.path(), who, &authority.issue(&[name], serial, 2090), cas, lists)
     };
-    let files = put("client", &world.ca, PORTAL, 2, None);
+    let files = put("client", &world.ca, PORTAL, 2, &world.ca.pem, None);
     let system = Arc::new(SystemClock);
     let client = Arc::new(ClientTls::open(files, system).unwrap());
     let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -182,21 +181,30 @@ async fn files_change_while_calls_run_and_no_call_fails() {
             }
         })
     };
+    let look = || (0..2).for_each(|_| client.look());
+    let mut before = Authority::new("0");
     for number in 0..ROTATIONS {
-        let authority = if number % 2 == 0 { &other } else { &world.ca };
-        let lists = [&world.ca, &other].map(|one| one.withdraw(number + 2, &[1_000 + number])).concat();
-        put("server", authority, HOST, 100 + number, Some(&lists));
+        // A new authority each time. The first one stays: the connection that is kept was opened under it.
+        let next = Authority::new(&(number + 1).to_string());
+        let cas = format!("{}{}{}", world.ca.pem, before.pem, next.pem);
+        let lists =
+            [&world.ca, &before, &next].map(|one| one.withdraw(number + 2, &[9_000 + number])).concat();
+        let shown = if number == 0 { &world.ca } else { &before };
+        // Both believe in it before either shows it.
+        put("client", shown, PORTAL, 200 + number, &cas, None);
+        look();
+        put("server", &next, HOST, 400 + number, &cas, Some(&lists));
         server.look_twice();
-        put("client", authority, PORTAL, 500 + number, None);
-        client.look();
-        client.look();
+        put("client", &next, PORTAL, 600 + number, &cas, None);
+        look();
         assert!(server.tls.notes().is_empty() && client.notes().is_empty());
         // One that connects now, and one more on the connection that was there from the beginning.
         health(server.channel(&client)).await.unwrap();
-        let before = calls.load(Ordering::Relaxed);
-        while calls.load(Ordering::Relaxed) == before && !calling.is_finished() {
+        let counted = calls.load(Ordering::Relaxed);
+        while calls.load(Ordering::Relaxed) == counted && !calling.is_finished() {
             tokio::task::yield_now().await;
         }
+        before = next;
     }
     stop.store(true, Ordering::Relaxed);
     calling.await.unwrap();
@@ -204,8 +212,8 @@ async fn files_change_while_calls_run_and_no_call_fails() {
     server.tls.write(&mut text);
     client.write(&mut text);
     let text = text.finish();
-    for side in ["server", "client"] {
-        let line = format!("ipms_tls_reloads_total{{side=\"{side}\"}} {ROTATIONS}\n");
+    for (side, reloads) in [("server", ROTATIONS), ("client", 2 * ROTATIONS)] {
+        let line = format!("ipms_tls_reloads_total{{side=\"{side}\"}} {reloads}\n");
         assert!(text.contains(&line), "{text}");
     }
     server.end().await;

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use common::runtime::server::MAX_MESSAGE;
+use common::runtime::limits::MAX_BATCH;
 use http::{HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body::Body as HttpBody;
 use prost::bytes::{Bytes, BytesMut};
@@ -138,7 +138,7 @@ where
                 Some(Err(_)) => return Poll::Ready(false),
                 None => break,
             }
-            if self.read.len() > PREFIX + MAX_MESSAGE {
+            if self.read.len() > PREFIX + MAX_BATCH {
                 return Poll::Ready(false);
             }
         }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use common::{
     proto::v1::{self as pb, verifier_service_server},
-    runtime::{server::MAX_MESSAGE, status::invalid_argument},
+    runtime::{
+        limits::{MAX_BATCH, MAX_SENT},
+        status::invalid_argument,
+    },
 };
 use tonic::{Request, Response, Status};
 
@@ -33,7 +36,8 @@ impl VerifierService {
         follower_id: String,
     ) -> verifier_service_server::VerifierServiceServer<Self> {
         verifier_service_server::VerifierServiceServer::new(Self { verifier, alarms, follower_id })
-            .max_decoding_message_size(MAX_MESSAGE)
+            .max_decoding_message_size(MAX_BATCH)
+            .max_encoding_message_size(MAX_SENT)
     }
 }
 

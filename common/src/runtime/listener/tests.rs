@@ -1,6 +1,6 @@
 //! Claims about Unix sockets and the cap on TCP connections.
 
-use tokio::net::TcpStream;
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
 use tokio_stream::StreamExt;
 
 use super::*;
@@ -13,7 +13,7 @@ async fn a_stale_socket_is_replaced_with_mode_0660_and_removed_at_the_end() {
     // The standard listener leaves its file behind, as a dead process does.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists());
-    let bound = UnixArrivals::bind(&path).await.unwrap();
+    let bound = UnixArrivals::bind(&path, 1).await.unwrap();
     let mode = fs::metadata(bound.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, SOCKET_MODE);
     UnixStream::connect(&path).await.unwrap();
@@ -25,8 +25,8 @@ async fn a_stale_socket_is_replaced_with_mode_0660_and_removed_at_the_end() {
 async fn a_live_socket_is_refused_by_name_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("grpc.sock");
-    let first = UnixArrivals::bind(&path).await.unwrap();
-    let told = UnixArrivals::bind(&path).await.err().unwrap().to_string();
+    let first = UnixArrivals::bind(&path, 1).await.unwrap();
+    let told = UnixArrivals::bind(&path, 1).await.err().unwrap().to_string();
     assert_eq!(told, format!("cannot listen on {}: a running process does", path.display()));
     UnixStream::connect(first.path()).await.unwrap();
 }
@@ -36,7 +36,7 @@ async fn a_file_that_is_no_socket_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("precious");
     fs::write(&path, "kept").unwrap();
-    assert!(matches!(UnixArrivals::bind(&path).await, Err(BindError::NotASocket { .. })));
+    assert!(matches!(UnixArrivals::bind(&path, 1).await, Err(BindError::NotASocket { .. })));
     assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
 }
 
@@ -44,9 +44,9 @@ async fn a_file_that_is_no_socket_is_left_alone() {
 async fn the_socket_of_a_successor_is_not_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("grpc.sock");
-    let first = UnixArrivals::bind(&path).await.unwrap();
+    let first = UnixArrivals::bind(&path, 1).await.unwrap();
     fs::remove_file(&path).unwrap();
-    let second = UnixArrivals::bind(&path).await.unwrap();
+    let second = UnixArrivals::bind(&path, 1).await.unwrap();
     drop(first);
     UnixStream::connect(second.path()).await.unwrap();
 }
@@ -66,6 +66,18 @@ async fn a_connection_above_the_most_is_closed_until_another_has_gone() {
     let welcome = TcpStream::connect(address).await.unwrap();
     let (next, _connections) = waiting.await.unwrap().unwrap();
     assert_eq!(next.unwrap().stream.peer_addr().unwrap(), welcome.local_addr().unwrap());
+}
+
+#[tokio::test]
+async fn the_socket_has_no_more_connections_than_it_may_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("grpc.sock");
+    let mut connections = Connections::new(UnixArrivals::bind(&path, 1).await.unwrap(), Caller::UnixSocket);
+    let _kept = UnixStream::connect(&path).await.unwrap();
+    let _first = connections.next().await.unwrap().unwrap();
+    let mut refused = UnixStream::connect(&path).await.unwrap();
+    let _waiting = tokio::spawn(async move { connections.next().await });
+    assert_eq!(refused.read(&mut [0; 1]).await.unwrap(), 0);
 }
 
 /// Zero, when the other side closed without a word.

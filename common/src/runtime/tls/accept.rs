@@ -11,7 +11,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use rustls::pki_types::CertificateDer;
@@ -27,14 +26,10 @@ use super::{H2, identity::identity, server::ServerTls};
 use crate::runtime::{
     arrivals::{Arrivals, Place, TcpArrivals},
     caller::{Caller, Callers},
+    limits::{HANDSHAKE_WITHIN, MAX_HANDSHAKES},
     listener::Connection,
     metrics_text::MetricsText,
 };
-
-/// From the first byte to a caller.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// Above it, the oldest one that has not come to an end is given up: it is the slowest.
-const MOST_HANDSHAKES: usize = 512;
 
 /// What the connections are for.
 #[derive(Clone, Debug)]
@@ -73,7 +68,7 @@ impl<A> TlsConnections<A> {
     }
 
     fn begin(&mut self, stream: TcpStream, place: Place) {
-        while self.handshakes.len() >= MOST_HANDSHAKES
+        while self.handshakes.len() >= MAX_HANDSHAKES
             && let Some(oldest) = self.begun.pop_front()
         {
             if !oldest.is_finished() {
@@ -88,7 +83,7 @@ impl<A> TlsConnections<A> {
         let (tls, purpose) = (Arc::clone(&self.tls), self.purpose.clone());
         let counts = Arc::clone(&self.counts);
         let handshake = async move {
-            let shaken = timeout(DEADLINE, shake(stream, tls, purpose, place)).await;
+            let shaken = timeout(HANDSHAKE_WITHIN, shake(stream, tls, purpose, place)).await;
             let outcome = shaken.unwrap_or(Err(Failed::Late));
             counts.count(outcome.as_ref().err().copied());
             outcome.ok()
@@ -153,8 +148,8 @@ async fn shake(
         Failed::Tls
     })?;
     let session = stream.get_ref().1;
-    let (caller, chain) = match purpose {
-        Purpose::Admin => (Caller::Nobody, None),
+    let (caller, chain, http2) = match purpose {
+        Purpose::Admin => (Caller::Nobody, None, false),
         Purpose::Grpc(callers) => {
             if session.alpn_protocol() != Some(H2) {
                 return Err(Failed::Tls);
@@ -165,11 +160,11 @@ async fn shake(
                 tracing::warn!(%error, "a certificate of our CA names no caller");
                 Failed::Nameless
             })?;
-            (callers.of(&name), Some(chain))
+            (callers.of(&name), Some(chain), true)
         }
     };
     let admission = Admission { tls, chain, generation };
-    Ok(Connection::admitted(stream, caller, admission, place))
+    Ok(Connection::admitted(stream, caller, admission, place, http2))
 }
 
 /// What let a connection in.

@@ -162,7 +162,7 @@ async fn pieces_are_put_together_and_what_is_not_plain_is_passed_on_whole() {
     encoded.headers_mut().insert("grpc-encoding", HeaderValue::from_static("gzip"));
     let status = told(service.call(encoded).await.unwrap()).await.0.unwrap();
     assert_eq!(status.code(), Code::Unimplemented);
-    let large = vec![0; PREFIX + MAX_MESSAGE + 1];
+    let large = vec![0; PREFIX + MAX_BATCH + 1];
     let status = told(service.call(request(ONE, &[&message(&large)])).await.unwrap()).await.0.unwrap();
     assert_eq!(status.code(), Code::OutOfRange);
 }
