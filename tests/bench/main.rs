@@ -1,5 +1,6 @@
 //! Measures what the services promise, on this machine, now. One line for each figure; asserts nothing.
 
+mod abuse;
 mod calls;
 mod cost;
 mod floors;
@@ -8,6 +9,7 @@ mod guard;
 mod issuing;
 mod keys;
 mod load;
+mod overload;
 mod record;
 mod redis;
 mod report;
@@ -19,7 +21,7 @@ mod timing;
 mod tokens;
 mod verify;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use self::{record::Records, stand::Failure};
 
@@ -40,6 +42,10 @@ struct Sizes {
     verify: verify::Sizes,
     issuing: usize,
     signatures: usize,
+    abuse_turns: usize,
+    abuse_span: Duration,
+    idle: u32,
+    overload_span: Duration,
 }
 
 const FULL: Sizes = Sizes {
@@ -57,6 +63,10 @@ const FULL: Sizes = Sizes {
     verify: verify::Sizes { rounds: 5, window: 60_000, distinct: 100_000, misses: 8_000 },
     issuing: 60,
     signatures: 100_000,
+    abuse_turns: 3,
+    abuse_span: Duration::from_secs(2),
+    idle: 10_000,
+    overload_span: Duration::from_secs(5),
 };
 
 /// Only to see that everything here works.
@@ -75,6 +85,10 @@ const SMALL: Sizes = Sizes {
     verify: verify::Sizes { rounds: 1, window: 256, distinct: 128, misses: 32 },
     issuing: 1,
     signatures: 200,
+    abuse_turns: 1,
+    abuse_span: Duration::from_millis(50),
+    idle: 100,
+    overload_span: Duration::from_millis(100),
 };
 
 /// To see what a change is worth.
@@ -91,11 +105,17 @@ const SHORT: Sizes = Sizes {
     verify: verify::Sizes { rounds: 3, window: 30_000, distinct: 5_000, misses: 1_500 },
     issuing: 20,
     signatures: 10_000,
+    abuse_turns: 1,
+    abuse_span: Duration::from_secs(1),
+    idle: 1_000,
+    overload_span: Duration::from_secs(2),
     ..FULL
 };
 
-const ALL: [&str; 11] =
-    ["verify", "revoke", "many", "keys", "start", "cost", "calls", "guard", "redis", "audit", "timing"];
+const ALL: [&str; 13] = [
+    "verify", "revoke", "many", "keys", "start", "cost", "calls", "guard", "redis", "audit", "timing", "abuse",
+    "overload",
+];
 
 fn main() -> ExitCode {
     let (mut sizes, mut chosen, mut records) = (FULL, Vec::new(), Records::default());
@@ -154,6 +174,11 @@ fn run(sizes: Sizes, chosen: &[String]) -> Result<(), Failure> {
             "keys" => runtime.block_on(keys::run(sizes.followers, sizes.keys, sizes.key_tokens))?,
             "start" => runtime.block_on(start::run(sizes.ids, sizes.starts))?,
             "guard" => runtime.block_on(guard::run(sizes.guard_rounds))?,
+            "abuse" => {
+                let abuse = abuse::run(modest.handle(), sizes.abuse_turns, sizes.abuse_span, sizes.idle);
+                runtime.block_on(abuse)?;
+            }
+            "overload" => runtime.block_on(overload::run(modest.handle(), sizes.overload_span))?,
             "cost" => cost::run(sizes.ids, sizes.projects)?,
             "audit" => runtime.block_on(issuing::audit(sizes.issuing))?,
             "timing" => timing::run(sizes.signatures)?,

@@ -27,6 +27,10 @@ impl Spans {
         sorted.get(place).copied().unwrap_or_default()
     }
 
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+
     pub(crate) fn median(&self) -> Duration {
         self.percentile(50)
     }
@@ -56,7 +60,7 @@ pub(crate) enum Target {
     Worth(f64),
 }
 
-/// One figure, in seconds or bytes.
+/// One figure, in seconds, bytes, or calls a second.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) name: String,
@@ -126,12 +130,28 @@ pub(crate) fn told_number(name: &str, number: f64, most: f64) {
     });
 }
 
+/// The same for calls a second.
+pub(crate) fn told_rate(name: &str, rate: f64, least: Option<f64>) {
+    add(Row {
+        name: name.to_owned(),
+        value: rate,
+        unit: PER_SECOND,
+        floor: None,
+        ratio: None,
+        target: least.map_or_else(|| String::from("-"), |least| format!(">= {least:.0}/s")),
+        met: least.map(|least| rate >= least),
+    });
+}
+
+const PER_SECOND: &str = "/s";
+
 impl Row {
     /// The figure for people.
     pub(crate) fn shown(&self, value: f64) -> String {
         match self.unit {
             "B" => mebibytes(value),
             "" => format!("{value:.2}"),
+            PER_SECOND => format!("{value:.0}/s"),
             _ => format!("{:.3?}", Duration::from_secs_f64(value)),
         }
     }

@@ -68,6 +68,9 @@ fn words(value: &str) -> String {
             return format!("{} {unit}", number.trim_end_matches(')'));
         }
     }
+    if value == "1024 * 1024" {
+        return "1 MiB".to_owned();
+    }
     for (end, unit) in [(" * 1024 * 1024", "MiB"), (" * 1024", "KiB")] {
         if let Some(number) = value.strip_suffix(end) {
             return format!("{number} {unit}");

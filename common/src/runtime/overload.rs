@@ -268,7 +268,8 @@ mod tests {
     #[tokio::test]
     async fn the_call_above_the_limit_is_refused_until_another_has_answered() {
         let layer = OverloadLayer::new(1);
-        let mut busy = layer.layer(tower::service_fn(|_: Request<Received<Body>>| future::pending::<Answer>()));
+        let mut busy =
+            layer.layer(tower::service_fn(|_: Request<Received<Body>>| future::pending::<Answer>()));
         let mut quick = layer.layer(tower::service_fn(|_: Request<Received<Body>>| {
             future::ready(Answer::Ok(Response::new(Body::empty())))
         }));

@@ -171,8 +171,12 @@ impl<L> Bound<L> {
     pub async fn serve<R>(self) -> Result<(), ServeError>
     where
         L: Layer<Deadline<Routes>>,
-        L::Service: Service<Request<Received<Incoming>>, Response = Response<R>, Error = Infallible, Future: Send + Unpin>
-            + Clone
+        L::Service: Service<
+                Request<Received<Incoming>>,
+                Response = Response<R>,
+                Error = Infallible,
+                Future: Send + Unpin,
+            > + Clone
             + Send
             + 'static,
         R: HttpBody<Data = Bytes, Error = Status> + From<Body> + Send + Unpin + 'static,
@@ -280,6 +284,16 @@ fn with_reflection(routes: Routes) -> Result<Routes, ServeError> {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     Ok(routes
-        .add_service(configured().build_v1()?.max_decoding_message_size(MAX_QUESTION).max_encoding_message_size(MAX_SENT))
-        .add_service(configured().build_v1alpha()?.max_decoding_message_size(MAX_QUESTION).max_encoding_message_size(MAX_SENT)))
+        .add_service(
+            configured()
+                .build_v1()?
+                .max_decoding_message_size(MAX_QUESTION)
+                .max_encoding_message_size(MAX_SENT),
+        )
+        .add_service(
+            configured()
+                .build_v1alpha()?
+                .max_decoding_message_size(MAX_QUESTION)
+                .max_encoding_message_size(MAX_SENT),
+        ))
 }

@@ -38,6 +38,8 @@ pub struct Issued {
 /// # Errors
 /// [`IssueError`]. What is refused is in the audit trail too.
 pub async fn issue(realm: &Realm, order: &Order, actor: &str) -> Result<Issued, IssueError> {
+    // Before anything is written: an order that there is no time for leaves no record and no line.
+    let _place = realm.pool.place()?;
     for _ in 0..ATTEMPTS {
         match attempt(realm, order, actor).await {
             Err(IssueError::Meanwhile) => {}

@@ -11,11 +11,18 @@ use std::{
     thread,
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Runs jobs of a fraction of a millisecond. Dropped: what is queued is still done, then the threads end.
 pub struct SigningPool {
     queue: SyncSender<Job>,
+    places: Arc<Semaphore>,
+}
+
+/// A place for one job that is yet to come; given back when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -33,7 +40,19 @@ impl SigningPool {
             let jobs = Arc::clone(&jobs);
             thread::Builder::new().name(format!("signing-{number}")).spawn(move || work(&jobs))?;
         }
-        Ok(Self { queue })
+        Ok(Self { queue, places: Arc::new(Semaphore::new(depth)) })
+    }
+
+    /// A place for a job whose preparation costs something: whoever gets none has not begun.
+    ///
+    /// # Errors
+    ///
+    /// [`NotRun::Full`] at once: load is shed here, not buffered.
+    pub fn place(&self) -> Result<Place, NotRun> {
+        Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map(|permit| Place { _permit: permit })
+            .map_err(|_none_left| NotRun::Full)
     }
 
     /// Runs `job` on one of the threads.
@@ -127,6 +146,16 @@ mod tests {
         release.send(()).unwrap();
         assert_eq!(busy.await, Ok(Ok(())));
         assert_eq!(waiting.await, Ok(2));
+    }
+
+    #[test]
+    fn there_are_as_many_places_as_jobs_may_wait_and_each_comes_back() {
+        let pool = pool(2);
+        let (first, second) = (pool.place().unwrap(), pool.place().unwrap());
+        assert_eq!(pool.place().unwrap_err(), NotRun::Full);
+        drop(first);
+        assert!(pool.place().is_ok());
+        drop(second);
     }
 
     #[tokio::test]
