@@ -7,15 +7,9 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use common::{
     clock::{Clock, SystemClock},
-    proto::v1::{
-        issuer_service_server::IssuerServiceServer, key_service_server::KeyServiceServer,
-        project_service_server::ProjectServiceServer, revocation_service_server::RevocationServiceServer,
-        trust_service_server::TrustServiceServer,
-    },
     runtime::{
         admin::Admin,
         health::Health,
-        limits::{MAX_FEED, MAX_MESSAGE, MAX_SENT},
         rpc_log::RpcCounts,
         server::{Bound, ServeError, Server},
         shutdown::Shutdown,
@@ -24,7 +18,6 @@ use common::{
     trust::LogKeys,
     verification::Policy,
 };
-use tonic::service::Routes;
 
 pub use self::error::StartError;
 use crate::{
@@ -53,14 +46,10 @@ use crate::{
     rotation::Rotation,
     settings::{Settings, StoreSettings},
     transport::{
-        follow::{Trusting, key_set},
-        issuer::Issuing,
+        follow::key_set,
         jwks,
-        keys::KeyKeeping,
         methods::{METHODS, SERVICES},
-        metrics,
-        projects::Projects,
-        revocation::Revocations,
+        metrics, services,
     },
 };
 
@@ -272,32 +261,7 @@ fn process_number(entropy: &dyn Entropy) -> Result<u64, NoEntropy> {
 /// # Errors
 /// [`StartError::Bind`].
 pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) -> Result<Bound, StartError> {
-    let trusting = Trusting { realm: Arc::clone(&realm), shutdown: shutdown.clone() };
-    let routes = Routes::new(
-        ProjectServiceServer::new(Projects(Arc::clone(&realm)))
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_SENT),
-    )
-    .add_service(
-        IssuerServiceServer::new(Issuing(Arc::clone(&realm)))
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_SENT),
-    )
-    .add_service(
-        RevocationServiceServer::new(Revocations(Arc::clone(&realm)))
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_SENT),
-    )
-    .add_service(
-        TrustServiceServer::new(trusting)
-            .max_decoding_message_size(MAX_FEED)
-            .max_encoding_message_size(MAX_SENT),
-    )
-    .add_service(
-        KeyServiceServer::new(KeyKeeping(Arc::clone(&realm)))
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_SENT),
-    );
+    let routes = services::routes(&realm, shutdown.clone());
     let health = Health::new(&SERVICES);
     tell_health(&realm, &health);
     tokio::spawn(keep(Arc::clone(&realm), health.clone(), settings.keep_after_expiry, shutdown.clone()));

@@ -127,5 +127,5 @@ async fn slow_ones_are_ended_by_the_clock_or_cost_next_to_nothing() {
         (Mode::SlowBody, Fate::Held),
         (Mode::ZeroWindow, Fate::Held),
     ];
-    attacked(&modes, Duration::ZERO, Duration::from_secs(60)).await;
+    attacked(&modes, Duration::ZERO, Duration::from_mins(1)).await;
 }

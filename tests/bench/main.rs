@@ -113,8 +113,8 @@ const SHORT: Sizes = Sizes {
 };
 
 const ALL: [&str; 13] = [
-    "verify", "revoke", "many", "keys", "start", "cost", "calls", "guard", "redis", "audit", "timing", "abuse",
-    "overload",
+    "verify", "revoke", "many", "keys", "start", "cost", "calls", "guard", "redis", "audit", "timing",
+    "abuse", "overload",
 ];
 
 fn main() -> ExitCode {

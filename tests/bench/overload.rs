@@ -159,7 +159,7 @@ async fn one(channel: Channel, work: Work, seen: Seen) {
         Ok(Ok(())) => seen.done.add(span),
         Ok(Err(status)) if status.code() == Code::ResourceExhausted => seen.rejected.add(span),
         Ok(Err(status)) if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => {
-            seen.late += 1
+            seen.late += 1;
         }
         Ok(Err(status)) => {
             seen.failed += 1;

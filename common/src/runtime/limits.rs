@@ -69,7 +69,7 @@ pub(super) const MAX_UNSENT: usize = 256 * 1024;
 pub(super) const MAX_PENDING_RESETS: usize = 20;
 /// Calls that we reset because of what the peer sent, over the life of a connection (CVE-2025-8671).
 pub(super) const MAX_OWN_RESETS: usize = 256;
-/// Frames that cost work and ask for nothing (PING, SETTINGS, PRIORITY, RST_STREAM, small DATA …): so many at once,
+/// Frames that cost work and ask for nothing (pings, settings, priorities, resets, small data …): so many at once,
 pub(super) const IDLE_FRAMES: u32 = 512;
 /// so many more each second,
 pub(super) const IDLE_FRAMES_PER_SECOND: u32 = 64;

@@ -1,15 +1,18 @@
 //! One TOML file overlaid with an environment, read key by key. Never opens a file or asks the process for variables.
 
+mod service_links;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    net::IpAddr,
     ops::RangeInclusive,
     path::PathBuf,
     time::Duration,
 };
 
 use toml::{Table, Value};
+
+use self::service_links::is_service_link;
 
 /// Settings not yet taken, and every mistake met so far.
 ///
@@ -259,41 +262,6 @@ fn text(given: Given) -> Option<String> {
     }
 }
 
-/// Kubernetes sets variables for every service of a namespace, so for one named `issuer` or `issuer-admin` some that begin
-/// like ours: `ISSUER_SERVICE_HOST`, `ISSUER_ADMIN_PORT_9_TCP=tcp://…`. Those, and nothing that only resembles them: a
-/// port that an operator meant to set is a mistake to be told.
-fn is_service_link(rest: &str, value: &str) -> bool {
-    const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
-    let url = || PROTOCOLS.iter().any(|one| value.starts_with(&format!("{}://", one.to_ascii_lowercase())));
-    let address = || value.parse::<IpAddr>().is_ok();
-    let port = || value.parse::<u16>().is_ok();
-    // Levels of ours are divided by two underscores, which no name of a service makes.
-    if rest.contains("__") {
-        return false;
-    }
-    let words: Vec<&str> = rest.split('_').collect();
-    if words.windows(2).any(|pair| pair == ["SERVICE", "PORT"]) {
-        return port();
-    }
-    match words.as_slice() {
-        [.., "SERVICE", "HOST"] => address(),
-        [.., "PORT", number, protocol] if PROTOCOLS.contains(protocol) => {
-            number.parse::<u16>().is_ok() && url()
-        }
-        [.., "PORT", number, protocol, part] if PROTOCOLS.contains(protocol) => {
-            let fits = match *part {
-                "PROTO" => value == protocol.to_ascii_lowercase(),
-                "PORT" => value == *number,
-                "ADDR" => address(),
-                _ => false,
-            };
-            number.parse::<u16>().is_ok() && fits
-        }
-        [.., "PORT"] => url(),
-        _ => false,
-    }
-}
-
 /// Digits, then one unit; no sign, no fraction, no space.
 fn duration(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
@@ -343,42 +311,6 @@ mod tests {
              y (environment, ISSUER_Y) must be left out: no such setting\n\
              z (file) must be left out: no such setting"
         );
-    }
-
-    #[test]
-    fn the_variables_of_kubernetes_services_are_no_settings() {
-        for service in ["ISSUER", "ISSUER_ADMIN"] {
-            let links = [
-                ("SERVICE_HOST", "10.0.0.1"),
-                ("SERVICE_HOST", "fd00::1"),
-                ("SERVICE_PORT", "50051"),
-                ("SERVICE_PORT_GRPC_TLS", "50051"),
-                ("PORT", "tcp://10.0.0.1:50051"),
-                ("PORT_50051_TCP", "tcp://[fd00::1]:50051"),
-                ("PORT_50051_TCP_PROTO", "tcp"),
-                ("PORT_50051_TCP_PORT", "50051"),
-                ("PORT_50051_TCP_ADDR", "10.0.0.1"),
-                ("PORT_53_UDP", "udp://10.0.0.1:53"),
-            ];
-            for (link, value) in links {
-                let link = format!("{service}_{link}");
-                assert!(settings("", &[(&link, value)]).finish().is_ok(), "{link}");
-            }
-        }
-        for (near, value) in [
-            ("ISSUER_PORT", "50051"),
-            ("ISSUER_PORT_50051", "tcp://10.0.0.1:50051"),
-            ("ISSUER_PORT_GRPC_TCP", "tcp://10.0.0.1:50051"),
-            ("ISSUER_PORT_50051_TCP_NAME", "tcp"),
-            ("ISSUER_PORT_50051_TCP_PORT", "50052"),
-            ("ISSUER_SERVICE_HOST", "localhost"),
-            ("ISSUER_SERVICE_PORT", "grpc"),
-            ("ISSUER_SERVICE__HOST", "10.0.0.1"),
-            ("ISSUER_PORTAL", "tcp://10.0.0.1:50051"),
-            ("ISSUER_port", "tcp://10.0.0.1:50051"),
-        ] {
-            assert!(settings("", &[(near, value)]).finish().is_err(), "{near}={value}");
-        }
     }
 
     #[test]

@@ -249,6 +249,7 @@ impl Owed {
             What::Append(append) => append.entries.len() + append.comment.len(),
             What::Issue { .. }
             | What::Refuse { .. }
+            | What::Deny(_)
             | What::Project { .. }
             | What::Key { .. }
             | What::Policy { .. }

@@ -118,6 +118,7 @@ impl What<'_> {
     pub const MEMBERS: &'static [(&'static str, &'static [&'static str])] = &[
         ("issue", &["token_id", "repeat", "order"]),
         ("refuse", &["reason", "order"]),
+        ("deny", &["method", "project_id", "organisation_id", "token_type", "unwritten"]),
         ("append", &["epoch", "first", "last", "previous", "entries", "reason", "comment", "project_id"]),
         ("project", &["project_id", "version", "action"]),
         ("key", &["version", "action", "key_id", "forced"]),
@@ -311,6 +312,13 @@ mod tests {
         let all = vec![
             What::Issue { token_id: text(), repeat: true, order: order() },
             What::Refuse { reason: "x", order: order() },
+            What::Deny(Denied {
+                method: "x",
+                project_id: Some("x"),
+                organisation_id: Some(text()),
+                token_type: Some("x"),
+                unwritten: 1,
+            }),
             What::Append(append),
             What::Project { project_id: text(), version: 1, action: "x" },
             What::Key { version: 1, action: "x", key_id: text(), forced: true },
@@ -325,6 +333,7 @@ mod tests {
             match one {
                 What::Issue { .. }
                 | What::Refuse { .. }
+                | What::Deny(_)
                 | What::Append(_)
                 | What::Project { .. }
                 | What::Key { .. }

@@ -5,6 +5,7 @@ use common::{
     project::Project,
     project_id::ProjectId,
     runtime::caller::{Caller, Subject},
+    token::kind::TokenType,
 };
 use tonic::{Code, Status};
 
@@ -125,7 +126,7 @@ impl Bounds<'_> {
                 method: self.method,
                 project_id: subject.project.map(ProjectId::as_str),
                 organisation_id: subject.organisation.map(|organisation| organisation.to_string()),
-                token_type: subject.token_type.map(|kind| kind.as_str()),
+                token_type: subject.token_type.map(TokenType::as_str),
                 unwritten: 0,
             };
             self.realm.trail.deny(self.caller.actor(), denied).await;

@@ -11,6 +11,7 @@ pub mod paging;
 pub mod projects;
 pub mod render;
 pub mod revocation;
+pub mod services;
 pub mod status;
 
 /// A field is bad, and was noted among the violations.

@@ -93,13 +93,12 @@ impl Mode {
     }
 
     pub(super) async fn run<S: AsyncRead + AsyncWrite>(self, to: &mut Writer<S>) -> Result<(), Gone> {
-        match self {
-            Self::Silent => {}
-            Self::PrefaceOnly => {
-                to.send(preface(&[]).get(..24).unwrap_or_default()).await?;
-            }
-            Self::ZeroWindow => to.send(&preface(&[(INITIAL_WINDOW_SIZE, 0)])).await?,
-            _ => to.send(&preface(&[])).await?,
+        let settings: &[_] = if self == Self::ZeroWindow { &[(INITIAL_WINDOW_SIZE, 0)] } else { &[] };
+        let begin = preface(settings);
+        if self == Self::PrefaceOnly {
+            to.send(begin.get(..24).unwrap_or_default()).await?;
+        } else if self != Self::Silent {
+            to.send(&begin).await?;
         }
         match self {
             Self::Silent | Self::PrefaceOnly => {}
@@ -124,7 +123,7 @@ impl Mode {
                 to.flood(&frame(CONTINUATION, 0, 1, b"").repeat(100)).await?;
             }
             Self::HpackBomb => {
-                streams(to, |id| frame(HEADERS, END_HEADERS | END_STREAM, id, &bomb())).await?
+                streams(to, |id| frame(HEADERS, END_HEADERS | END_STREAM, id, &bomb())).await?;
             }
             Self::Ping => to.flood(&frame(PING, 0, 0, &[7; 8]).repeat(100)).await?,
             Self::Settings => to.flood(&frame(SETTINGS, 0, 0, b"").repeat(100)).await?,
