@@ -1,5 +1,7 @@
 //! RSA keys: made, read, named and published. Never a role, never a file, never a private key in a log or an error.
 
+mod weak;
+
 use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{
@@ -22,7 +24,8 @@ use zeroize::Zeroizing;
 
 use crate::{encoding, jws::Algorithm, key_id::KeyId};
 
-/// A public key that may verify: 2048 to 4096 bits, exponent 65537, one algorithm for life.
+/// A public key that may verify: 2048 to 4096 bits, exponent 65537, not of the weak kind of CVE-2017-15361, one algorithm for
+/// life.
 #[derive(Clone)]
 pub struct PublicKey {
     id: KeyId,
@@ -106,6 +109,9 @@ impl PublicKey {
         }
         if exponent != EXPONENT {
             return Err(InvalidKey::Exponent);
+        }
+        if weak::is_roca(modulus) {
+            return Err(InvalidKey::Weak);
         }
         let parameters = match algorithm {
             Algorithm::Ps256 => &RSA_PSS_2048_8192_SHA256,
@@ -259,6 +265,9 @@ pub enum InvalidKey {
     /// Another public exponent than 65537.
     #[error("an RSA key must have the public exponent 65537")]
     Exponent,
+    /// Made by a library whose keys can be factored (ROCA, CVE-2017-15361).
+    #[error("an RSA key of the weak kind of CVE-2017-15361: make another one")]
+    Weak,
 }
 
 /// The signature is not this key's over these bytes.
