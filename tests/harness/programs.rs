@@ -72,7 +72,9 @@ impl Programs {
     pub async fn set_up(start: Start) -> Self {
         let (folder, mut issuer, mut verifier) = Self::pair();
         for (program, settings) in [(&mut issuer, start.issuer), (&mut verifier, start.verifier)] {
-            program.set(settings);
+            for (key, value) in settings {
+                program.set(key, &value);
+            }
             program.limits = start.limits;
         }
         Self::launch(folder, issuer, verifier).await
@@ -142,12 +144,6 @@ pub struct Program {
 }
 
 impl Program {
-    /// Sets what is given, over what was given before.
-    fn set(&mut self, settings: impl IntoIterator<Item = (&'static str, String)>) {
-        let prefix = self.name.to_uppercase();
-        self.settings.extend(settings.into_iter().map(|(key, value)| (format!("{prefix}_{key}"), value)));
-    }
-
     /// Where its admin port is.
     pub const fn admin(&self) -> SocketAddr {
         self.admin

@@ -47,7 +47,7 @@ pub(super) fn read(
         let passphrase = passphrase.ok_or_else(|| KeysError::NoPassphrase { path: path.to_owned() })?;
         SigningKey::from_encrypted_pem(pem, passphrase.bytes(), algorithm).map_err(|reason| match reason {
             InvalidKey::Unreadable => KeysError::Decrypt { path: path.to_owned() },
-            InvalidKey::Size | InvalidKey::Exponent => unusable(reason),
+            InvalidKey::Size | InvalidKey::Exponent | InvalidKey::Weak => unusable(reason),
         })?
     } else {
         SigningKey::from_pem(pem, algorithm).map_err(unusable)?
