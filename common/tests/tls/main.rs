@@ -172,6 +172,8 @@ async fn certificates_authorities_and_lists_change_100_times_under_calls_and_no_
     let client = Arc::new(ClientTls::open(files, system).unwrap());
     let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let kept = server.channel(&client);
+    // Opened now, under the first authority: it would connect at its first call only, in the middle of a change.
+    health(kept.clone()).await.unwrap();
     let calling = {
         let (stop, calls) = (Arc::clone(&stop), Arc::clone(&calls));
         tokio::spawn(async move {
