@@ -1,6 +1,6 @@
 //! One step of the log: planned, made durable, signed, published, written down. Never what time alone brings.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use common::{
     encoding,
@@ -37,10 +37,15 @@ impl Writer {
         let (step, committed) = self.commit_all(&batch).await;
         let outcome = match committed {
             Ok(after) => {
-                // The lines are on their way to the disk before every stream wakes: the answer to the caller, which waits
-                // for the disk, does not wait for a thousand streams too. Nothing else happens in between.
-                let told = async { self.tell(after, &step) };
-                let (written, ()) = tokio::join!(biased; self.write_down(&step, &batch), told);
+                // Waking a thousand streams puts the answer to the caller behind a thousand tasks. So the lines go to the
+                // disk first, which mostly takes less than this; a slow or broken one holds no revocation up for longer.
+                let mut writing = pin!(self.write_down(&step, &batch));
+                let at_once = tokio::time::timeout(AT_ONCE, &mut writing).await;
+                self.tell(after, &step);
+                let written = match at_once {
+                    Ok(written) => written,
+                    Err(_slow) => writing.await,
+                };
                 if grants { written.map_err(|_why| AppendError::Unaudited) } else { Ok(()) }
             }
             Err(error) => {
@@ -164,3 +169,5 @@ impl Writer {
 
 /// An order that other issuers overtake so often in a row is given back.
 const ATTEMPTS: u32 = 8;
+/// How long a publication waits for the trail.
+const AT_ONCE: Duration = Duration::from_millis(1);
