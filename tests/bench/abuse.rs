@@ -13,7 +13,10 @@ use std::{
 use common::proto::v1::{
     self as pb, verifier_service_client::VerifierServiceClient, verify_token_response::Verdict,
 };
-use harness::hostile::{Mode, attack_at};
+use harness::{
+    hostile::{Mode, attack_at},
+    ports::free_address,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, runtime::Handle, time::sleep};
 use tonic::transport::{Channel, Endpoint};
@@ -21,7 +24,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::{
     floors::awaited,
     report::{Spans, Target, told, told_bytes},
-    stand::{Clients, Failure, Issuer, On, Program, free_address},
+    stand::{Clients, Failure, Issuer, On, Program},
 };
 
 const ATTACKERS: usize = 10;
@@ -32,7 +35,7 @@ const PACE: Duration = Duration::from_millis(2);
 /// Each mode `turns` times for `span`, in turns with as long without it. Then `idle` connections.
 pub(crate) async fn run(modest: &Handle, turns: usize, span: Duration, idle: u32) -> Result<(), Failure> {
     let issuer = Issuer::start().await?;
-    let address = free_address()?;
+    let address = free_address();
     let verifier = issuer.verifier_on(NAME, On::Any, address).await?;
     let mut clients = Clients::connect(issuer.address).await?;
     clients.create_project().await?;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use common::proto::v1::{self as pb, verifier_service_client::VerifierServiceClient};
+use harness::ports::free_address;
 use tokio::{
     runtime::Handle,
     task::JoinSet,
@@ -19,7 +20,7 @@ use tonic::{
 
 use crate::{
     report::{Spans, Target, told, told_rate},
-    stand::{Clients, Failure, Issuer, ORGANISATION, On, PROJECT, free_address},
+    stand::{Clients, Failure, Issuer, ORGANISATION, On, PROJECT},
 };
 
 /// Later than that, an answer is of no use.
@@ -33,7 +34,7 @@ const BACK: Duration = Duration::from_secs(2);
 /// verifying beside a flood of forged tokens.
 pub(crate) async fn run(modest: &Handle, span: Duration) -> Result<(), Failure> {
     let issuer = Issuer::start().await?;
-    let address = free_address()?;
+    let address = free_address();
     let verifier = issuer.verifier_on("overload", On::Any, address).await?;
     let mut clients = Clients::connect(issuer.address).await?;
     clients.create_project().await?;

@@ -3,6 +3,7 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use common::clock::{Clock as _, SystemClock};
+use harness::ports::free_address;
 use rand::RngExt as _;
 use tokio::{
     net::TcpStream,
@@ -13,7 +14,7 @@ use tokio::{
 use crate::{
     floors::awaited,
     report::{Spans, Target, told},
-    stand::{Clients, Failure, Issuer, beside_us, free_address},
+    stand::{Clients, Failure, Issuer, beside_us},
 };
 
 /// A master and its replica, on the disk that is the issuer's too. Killed when dropped.
@@ -24,7 +25,7 @@ struct Pair {
 
 impl Pair {
     async fn start(folder: &Path) -> Result<Self, Failure> {
-        let (master, replica) = (free_address()?.port(), free_address()?.port());
+        let (master, replica) = (free_address().port(), free_address().port());
         let first = server(folder, "master", master, &[])?;
         let second = server(folder, "replica", replica, &["--replicaof", "127.0.0.1", &master.to_string()])?;
         for port in [master, replica] {

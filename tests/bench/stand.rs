@@ -2,13 +2,14 @@
 
 use std::{
     error::Error,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
 use common::proto::v1 as pb;
+use harness::ports::free_address;
 use hyper_util::rt::TokioIo;
 use pb::{
     issuer_service_client::IssuerServiceClient, project_service_client::ProjectServiceClient,
@@ -63,7 +64,7 @@ impl On {
 
 impl Program {
     async fn start(name: &str, on: On, variables: &[(&str, String)]) -> Result<Self, Failure> {
-        let admin = free_address()?;
+        let admin = free_address();
         let prefix = name.to_ascii_uppercase();
         let mut command = on.command(name)?;
         let ours = [
@@ -160,7 +161,7 @@ impl Issuer {
         if !generate.status().await?.success() {
             return Err("no keys were made".into());
         }
-        let address = free_address()?;
+        let address = free_address();
         let program = issuer(folder.path(), address, &settings).await?;
         Ok(Self { folder, address, settings, program })
     }
@@ -187,7 +188,7 @@ impl Issuer {
 
     /// A verifier as a process; its socket and snapshot are named after it.
     pub(crate) async fn verifier(&self, name: &str) -> Result<Program, Failure> {
-        self.verifier_on(name, On::Any, free_address()?).await
+        self.verifier_on(name, On::Any, free_address()).await
     }
 
     /// The same, where it is told to run and to listen.
@@ -324,10 +325,6 @@ async fn issuer(
 /// The folder that this program was built into: the others are there too.
 pub(crate) fn beside_us() -> Result<PathBuf, Failure> {
     Ok(std::env::current_exe()?.parent().ok_or("no folder")?.to_owned())
-}
-
-pub(crate) fn free_address() -> Result<SocketAddr, Failure> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 /// Processor time of all threads of a process.

@@ -3,11 +3,12 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use harness::ports::free_address;
 use tokio::{net::TcpStream, process::Child};
 
 use crate::{
     load::{self, Plan, Seen, Shape, To},
-    stand::{Failure, Issuer, On, Program, computed, free_address},
+    stand::{Failure, Issuer, On, Program, computed},
 };
 
 /// A server under load.
@@ -37,7 +38,7 @@ pub(crate) struct Window {
 impl Subject {
     /// The verifier, following `issuer`.
     pub(crate) async fn verifier(issuer: &Issuer, name: &'static str) -> Result<Self, Failure> {
-        let address = free_address()?;
+        let address = free_address();
         let program = issuer.verifier_on(name, On::Processor(0), address).await?;
         let unix = Some(To::Unix(issuer.socket_path(name)));
         let counter = "ipms_verifications_total{outcome=\"accepted\"";
@@ -46,7 +47,7 @@ impl Subject {
 
     /// tonic alone, with an answer as long as ours.
     pub(crate) async fn bare(issuer: &Issuer, length: usize) -> Result<Self, Failure> {
-        let (address, socket) = (free_address()?, issuer.socket_path("bare"));
+        let (address, socket) = (free_address(), issuer.socket_path("bare"));
         let mut command = On::Processor(0).command("floor")?;
         command.args(["bare", &length.to_string(), &address.to_string()]).arg(&socket);
         Self::child("bare echo", command, address, Some(socket)).await
@@ -54,7 +55,7 @@ impl Subject {
 
     /// The verifier's server around the same answer.
     pub(crate) async fn layers(length: usize) -> Result<Self, Failure> {
-        let (address, admin) = (free_address()?, free_address()?);
+        let (address, admin) = (free_address(), free_address());
         let mut command = On::Processor(0).command("floor")?;
         command.args(["layers", &length.to_string(), &address.to_string(), &admin.to_string()]);
         Self::child("echo, same layers", command, address, None).await

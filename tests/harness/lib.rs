@@ -12,6 +12,7 @@ pub mod hostile;
 pub mod keys;
 pub mod orders;
 pub mod pair;
+pub mod ports;
 pub mod programs;
 pub mod redis;
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     ops::Deref,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -16,7 +16,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{calls::Calls, keys, until};
+use crate::{calls::Calls, keys, ports::free_address, until};
 
 /// An issuer and a verifier that serve, and callers for them.
 #[derive(Debug)]
@@ -200,7 +200,13 @@ impl Program {
     /// Starts it and waits until it is ready.
     pub async fn start(&mut self) {
         self.spawn();
+        let (log, child) = (self.log(), self.child.as_mut().unwrap());
         until("the program is ready", async || {
+            if let Some(ended) = child.try_wait().unwrap() {
+                let said = std::fs::read_to_string(&log).unwrap();
+                let last: Vec<_> = said.lines().rev().take(5).collect();
+                panic!("the {} has ended ({ended}): {last:#?}", self.name);
+            }
             let ready = page(self.admin, "/readyz", "").await?.starts_with("HTTP/1.1 200");
             ready.then_some(())
         })
@@ -283,11 +289,6 @@ impl Drop for Program {
 /// Where a program of ours is, built and up to date.
 pub fn path(name: &str) -> PathBuf {
     built().join(name)
-}
-
-/// Nobody listens there at the moment.
-pub fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
 /// What the admin port answers, with its headers; nothing when nobody listens.

@@ -8,6 +8,10 @@ mod ledger;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "it is the harness of the whole system that shares it")]
+#[path = "../../../tests/harness/ports.rs"]
+mod ports;
+#[cfg(test)]
 mod projects;
 #[cfg(test)]
 mod random;

@@ -2,7 +2,6 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::TcpListener,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -20,6 +19,8 @@ use issuer::adapters::{
     system_entropy::SystemEntropy,
 };
 use rustix::process::{Pid, Signal};
+
+use crate::ports;
 
 /// The server. Its settings are the allowed ones, unless told otherwise.
 pub(crate) struct RedisServer {
@@ -179,9 +180,9 @@ pub(crate) async fn open(settings: &RedisSettings, realm: &str) -> Result<RedisS
     RedisStore::open(settings, realm, seal, &entropy, Arc::new(SystemClock)).await
 }
 
-/// A port that nobody listens on now.
+/// A port that nobody listens on, and that no other test is given.
 pub(crate) fn free_port() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
+    ports::free_address().port().to_string()
 }
 
 fn run(program: &Path, folder: &tempfile::TempDir, options: &[String]) -> Child {

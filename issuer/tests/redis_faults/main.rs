@@ -13,6 +13,10 @@ mod loops;
 #[cfg(test)]
 mod partition;
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "it is the harness of the whole system that shares it")]
+#[path = "../../../tests/harness/ports.rs"]
+mod ports;
+#[cfg(test)]
 mod realm;
 #[cfg(test)]
 mod refusals;
