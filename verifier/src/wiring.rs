@@ -7,6 +7,7 @@ use common::{
     revocation::lease::BootId,
     runtime::{
         admin::Admin,
+        aside::Aside,
         listener::BindError,
         rpc_log::RpcCounts,
         server::{Bound, ServeError, Server},
@@ -33,7 +34,9 @@ use crate::{
     },
     domain::{alarm::Alarm, cache::VerifiedTokens, session::Expected, view::View},
     settings::Settings,
-    transport::{direct::DirectLayer, grpc::VerifierService, health, methods::METHODS, metrics},
+    transport::{
+        direct::DirectLayer, fairness::Fairness, grpc::VerifierService, health, methods::METHODS, metrics,
+    },
 };
 
 /// What the cache of verified tokens may take: some 50,000 of them.
@@ -57,6 +60,9 @@ pub enum RunError {
     /// No issuer is named.
     #[error(transparent)]
     NoEndpoints(#[from] NoEndpoints),
+    /// There is no thread for what is put aside.
+    #[error("thread: {0}")]
+    Thread(#[source] io::Error),
     /// The system has no random bytes.
     #[error("the system has no random bytes")]
     Randomness,
@@ -116,7 +122,8 @@ pub async fn start(
         settings.follower_id,
         Arc::clone(&clock),
         shutdown.clone(),
-    );
+    )
+    .map_err(RunError::Thread)?;
     if let Some(tls) = &tls {
         let (noted, written) = (Arc::clone(tls), Arc::clone(tls));
         server.admin =
@@ -263,7 +270,8 @@ pub fn server(
     follower_id: String,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
-) -> Server<DirectLayer> {
+) -> io::Result<Server<DirectLayer>> {
+    let fairness = Fairness::new(Arc::clone(verifier), Aside::start()?, Arc::clone(&clock));
     let counts = Arc::new(RpcCounts::new(&METHODS));
     let admin = Admin::new(
         {
@@ -278,10 +286,11 @@ pub fn server(
             }
         },
     );
-    let grpc = VerifierService::server(Arc::clone(verifier), Arc::clone(alarms), follower_id);
-    Server {
+    let grpc =
+        VerifierService::server(Arc::clone(verifier), fairness.clone(), Arc::clone(alarms), follower_id);
+    Ok(Server {
         grpc: Routes::new(grpc),
-        layer: DirectLayer(Arc::clone(verifier)),
+        layer: DirectLayer(fairness),
         threads: Threads::per_processor(),
         methods: &METHODS,
         settings: service,
@@ -290,7 +299,7 @@ pub fn server(
         shutdown,
         counts,
         clock,
-    }
+    })
 }
 
 /// Bytes that nobody can guess.

@@ -12,7 +12,7 @@ use std::{
 
 use tonic::{Code, Status};
 
-use super::{methods::Role, status};
+use super::{failures::Failures, methods::Role, status};
 use crate::{organisation_id::OrganisationId, project_id::ProjectId, token::kind::TokenType};
 
 /// What the connection proves about the caller.
@@ -42,6 +42,8 @@ pub(super) struct Peer {
     pub(super) caller: Caller,
     /// How many of its calls are under way.
     pub(super) calls: Arc<AtomicUsize>,
+    /// What it brought and was refused for what it is.
+    pub(super) failures: Arc<Failures>,
 }
 
 /// What the settings give to an identity. The default is nothing.

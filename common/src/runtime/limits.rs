@@ -26,6 +26,13 @@ pub(super) const SHORT: usize = 16 * 1024;
 /// A request must have arrived whole by then, unless its method has begun to answer.
 pub(super) const RECEIVE_WITHIN: Duration = Duration::from_secs(10);
 
+/// Tokens that came over one connection and failed the check of their signature: so many at once,
+pub(super) const FAILURES: u32 = 64;
+/// and so many more each second are checked like any other. Beyond, each check waits until nobody else has work.
+pub(super) const FAILURES_PER_SECOND: u32 = 100;
+/// Calls of such connections in line; more are refused.
+pub(super) const MAX_ASIDE: usize = 256;
+
 /// The most TCP connections for gRPC.
 pub(super) const MAX_CONNECTIONS: usize = 12_288;
 /// The most connections to the Unix socket.

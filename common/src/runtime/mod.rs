@@ -3,10 +3,12 @@
 
 pub mod admin;
 mod arrivals;
+pub mod aside;
 pub mod caller;
 mod calls;
 mod connections;
 pub mod deadline;
+pub mod failures;
 pub mod hardening;
 pub mod health;
 pub mod limits;

@@ -293,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_takes_a_part_of_the_places_that_are_free_and_no_more() {
         let layer = OverloadLayer::new(10 * CALLS_SHARE);
-        let peer = || Peer { caller: Caller::Nobody, calls: Arc::default() };
+        let peer = || Peer { caller: Caller::Nobody, calls: Arc::default(), failures: Arc::default() };
         let (greedy, other) = (peer(), peer());
         let taken: Vec<_> = std::iter::from_fn(|| layer.place(Some(&greedy))).collect();
         assert!((8..=11).contains(&taken.len()), "{}", taken.len());

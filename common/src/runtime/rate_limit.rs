@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -25,7 +26,7 @@ pub(super) struct RateLimits {
 
 /// When it will be full again, in nanoseconds since boot.
 #[derive(Debug, Default)]
-struct Bucket(AtomicU64);
+pub(super) struct Bucket(AtomicU64);
 
 impl RateLimits {
     pub(super) fn new(methods: &'static Methods, callers: &Callers) -> Self {
@@ -45,9 +46,27 @@ impl RateLimits {
 }
 
 impl Bucket {
+    /// Whether nothing is left for now.
+    pub(super) fn is_empty(&self, rate: Rate, now: BootInstant) -> bool {
+        // Most never owed anything.
+        let full_at = self.0.load(Ordering::Relaxed);
+        full_at
+            > nanoseconds(now.since_boot()).saturating_add(each(rate).saturating_mul(u64::from(rate.burst)))
+    }
+
+    /// Takes out what was used already, whether or not there was so much; never more than twice the burst is owed.
+    pub(super) fn owe(&self, rate: Rate, many: NonZeroU32, now: BootInstant) {
+        let now = nanoseconds(now.since_boot());
+        let most = now.saturating_add(2 * each(rate) * u64::from(rate.burst));
+        let more = each(rate).saturating_mul(u64::from(many.get()));
+        let owed = |full_at: u64| Some(full_at.max(now).saturating_add(more).min(most));
+        // It always changes.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, owed);
+    }
+
     fn take(&self, rate: Rate, now: BootInstant) -> Result<(), Duration> {
         let now = nanoseconds(now.since_boot());
-        let each = 1_000_000_000 / u64::from(rate.per_second.max(1));
+        let each = each(rate);
         let room = each.saturating_mul(u64::from(rate.burst));
         let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
             let next = full_at.max(now).saturating_add(each);
@@ -57,6 +76,11 @@ impl Bucket {
             Duration::from_nanos(full_at.saturating_add(each).saturating_sub(now).saturating_sub(room))
         })
     }
+}
+
+/// Nanoseconds between two, at the rate.
+fn each(rate: Rate) -> u64 {
+    1_000_000_000 / u64::from(rate.per_second.max(1))
 }
 
 fn nanoseconds(span: Duration) -> u64 {

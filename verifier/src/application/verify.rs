@@ -128,6 +128,11 @@ impl Verifier {
         Judged { answer, view: Position::of(&view, &now) }
     }
 
+    /// Whether a question about these bytes costs no check of a signature, as far as can be told now.
+    pub fn knows(&self, token: &str) -> bool {
+        token.len() > MAX_LEN || self.cache.get(&TokenDigest::of(token.as_bytes())).is_some()
+    }
+
     /// What this verifier knows now.
     pub fn trust_view(&self) -> TrustView {
         let (view, now) = (self.shared.load(), self.clock.now());

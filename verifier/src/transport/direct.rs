@@ -4,32 +4,32 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use common::runtime::limits::MAX_BATCH;
+use common::runtime::{aside::panicked, limits::MAX_BATCH};
 use http::{HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body::Body as HttpBody;
 use prost::bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::{
     answer::Answer,
-    wire::{self, NoAnswer, PREFIX},
+    fairness::{Fairness, Judging},
+    wire::{self, Answered, Method, NoAnswer, PREFIX},
 };
-use crate::application::verify::Verifier;
 
 /// Answers plain requests itself and leaves others to the service within.
 #[derive(Clone, Debug)]
-pub struct DirectLayer(pub Arc<Verifier>);
+pub struct DirectLayer(pub Fairness);
 
 impl<S> Layer<S> for DirectLayer {
     type Service = Direct<S>;
 
     fn layer(&self, inner: S) -> Direct<S> {
-        Direct { inner, verifier: Arc::clone(&self.0) }
+        Direct { inner, fairness: self.0.clone() }
     }
 }
 
@@ -37,7 +37,7 @@ impl<S> Layer<S> for DirectLayer {
 #[derive(Clone, Debug)]
 pub struct Direct<S> {
     inner: S,
-    verifier: Arc<Verifier>,
+    fairness: Fairness,
 }
 
 impl<S, B> Service<Request<B>> for Direct<S>
@@ -56,15 +56,16 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let method = match request.uri().path() {
-            "/ipms.token.v1.VerifierService/VerifyToken" => wire::verify_token,
-            "/ipms.token.v1.VerifierService/VerifyTokens" => wire::verify_tokens,
+            "/ipms.token.v1.VerifierService/VerifyToken" => wire::VERIFY_TOKEN,
+            "/ipms.token.v1.VerifierService/VerifyTokens" => wire::VERIFY_TOKENS,
             _ => return Call::Elsewhere(self.inner.call(request.map(Body::new))),
         };
         Call::Here(Some(Here {
             method,
             request,
             read: Read::Nothing,
-            verifier: Arc::clone(&self.verifier),
+            later: None,
+            fairness: self.fairness.clone(),
             inner: self.inner.clone(),
         }))
     }
@@ -81,10 +82,12 @@ pub enum Call<S: Service<Request<Body>>, B> {
 
 /// A request being read.
 pub struct Here<S, B> {
-    method: fn(&Verifier, Bytes) -> Result<Bytes, NoAnswer>,
+    method: Method,
     request: Request<B>,
     read: Read,
-    verifier: Arc<Verifier>,
+    /// What was put aside.
+    later: Option<oneshot::Receiver<Outcome>>,
+    fairness: Fairness,
     inner: S,
 }
 
@@ -104,10 +107,10 @@ where
                 }
                 Self::Here(here) => {
                     let Some(reading) = here else { return Poll::Pending };
-                    let whole = ready!(reading.poll_read(cx));
-                    let Some(mut reading) = here.take() else { return Poll::Pending };
-                    match if whole { reading.answer() } else { Err(NoAnswer::Unread) } {
-                        Ok(answer) => return Poll::Ready(Ok(answer)),
+                    let outcome = ready!(reading.poll_outcome(cx));
+                    let Some(reading) = here.take() else { return Poll::Pending };
+                    match outcome {
+                        Ok(answered) => return Poll::Ready(Ok(response(answered.message))),
                         Err(NoAnswer::Status(status)) => {
                             return Poll::Ready(Ok(status.into_http::<Body>().map(Answer::from)));
                         }
@@ -124,6 +127,32 @@ where
     S: Service<Request<Body>>,
     B: HttpBody<Data = Bytes, Error: Into<tonic::codegen::StdError>> + Send + Unpin + 'static,
 {
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        if self.later.is_none() {
+            if !ready!(self.poll_read(cx)) || self.request.headers().contains_key("grpc-encoding") {
+                return Poll::Ready(Err(NoAnswer::Unread));
+            }
+            let message = self.read.message().ok_or(NoAnswer::Unread)?;
+            let (Method { answer, is_known }, looked_at) = (self.method, message.clone());
+            let judging = self.fairness.judge(
+                self.request.extensions(),
+                move |verifier| is_known(verifier, looked_at),
+                move |verifier| {
+                    let outcome = answer(verifier, message);
+                    let forged = outcome.as_ref().map_or(0, |answered| answered.forged);
+                    (outcome, forged)
+                },
+            )?;
+            match judging {
+                Judging::Done(outcome) => return Poll::Ready(outcome),
+                Judging::Later(outcome) => self.later = Some(outcome),
+            }
+        }
+        let Some(later) = &mut self.later else { return Poll::Pending };
+        let outcome = ready!(Pin::new(later).poll(cx));
+        Poll::Ready(outcome.unwrap_or_else(|_gone| Err(panicked().into())))
+    }
+
     /// Whether there is a whole request; if not, it is none that is answered here.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let body = self.request.body_mut();
@@ -145,20 +174,18 @@ where
         Poll::Ready(true)
     }
 
-    fn answer(&mut self) -> Result<Response<Answer>, NoAnswer> {
-        if self.request.headers().contains_key("grpc-encoding") {
-            return Err(NoAnswer::Unread);
-        }
-        let answer = (self.method)(&self.verifier, self.read.message().ok_or(NoAnswer::Unread)?)?;
-        let mut response = Response::new(Answer::of(answer));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        Ok(response)
-    }
-
     fn pass_on(mut self) -> S::Future {
         let read = Some(self.read.bytes()).filter(|read| !read.is_empty());
         self.inner.call(self.request.map(|rest| Body::new(Replayed { read, rest })))
     }
+}
+
+type Outcome = Result<Answered, NoAnswer>;
+
+fn response(message: Bytes) -> Response<Answer> {
+    let mut response = Response::new(Answer::of(message));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
 }
 
 /// What was read of a body.

@@ -13,7 +13,9 @@ use tonic::{Request, Response, Status};
 
 use super::{
     convert::{self, Asked},
+    fairness::Fairness,
     status,
+    wire::forged,
 };
 use crate::application::{
     alarms::Alarms,
@@ -24,6 +26,7 @@ use crate::application::{
 #[derive(Debug)]
 pub struct VerifierService {
     verifier: Arc<Verifier>,
+    fairness: Fairness,
     alarms: Arc<Alarms>,
     follower_id: String,
 }
@@ -32,10 +35,11 @@ impl VerifierService {
     /// To be added to a server. `follower_id` is told to whoever asks for the trust view.
     pub fn server(
         verifier: Arc<Verifier>,
+        fairness: Fairness,
         alarms: Arc<Alarms>,
         follower_id: String,
     ) -> verifier_service_server::VerifierServiceServer<Self> {
-        verifier_service_server::VerifierServiceServer::new(Self { verifier, alarms, follower_id })
+        verifier_service_server::VerifierServiceServer::new(Self { verifier, fairness, alarms, follower_id })
             .max_decoding_message_size(MAX_BATCH)
             .max_encoding_message_size(MAX_SENT)
     }
@@ -47,8 +51,18 @@ impl verifier_service_server::VerifierService for VerifierService {
         &self,
         request: Request<pb::VerifyTokenRequest>,
     ) -> Result<Response<pb::VerifyTokenResponse>, Status> {
-        let question = convert::question(request.get_ref().into()).map_err(|bad| invalid_argument(&bad))?;
-        let Judged { answer, view } = self.verifier.verify(&question);
+        let (_, extensions, request) = request.into_parts();
+        let looked_at = request.token.clone();
+        let judging = self.fairness.judge(
+            &extensions,
+            move |verifier| verifier.knows(&looked_at),
+            move |verifier| {
+                let judged = convert::question((&request).into()).map(|question| verifier.verify(&question));
+                let forged = judged.as_ref().map_or(0, |judged| forged(&judged.answer));
+                (judged, forged)
+            },
+        )?;
+        let Judged { answer, view } = judging.done().await?.map_err(|bad| invalid_argument(&bad))?;
         Ok(Response::new(convert::verdict(&answer.map_err(status::undecided)?, view)))
     }
 
@@ -56,9 +70,20 @@ impl verifier_service_server::VerifierService for VerifierService {
         &self,
         request: Request<pb::VerifyTokensRequest>,
     ) -> Result<Response<pb::VerifyTokensResponse>, Status> {
-        let questions = convert::questions(request.get_ref().requests.iter().map(Asked::from))
-            .map_err(|bad| invalid_argument(&bad))?;
-        let Judged { answer, view } = self.verifier.verify_all(&questions);
+        let (_, extensions, request) = request.into_parts();
+        let looked_at = Arc::new(request.requests);
+        let requests = Arc::clone(&looked_at);
+        let judging = self.fairness.judge(
+            &extensions,
+            move |verifier| looked_at.iter().all(|one| verifier.knows(&one.token)),
+            move |verifier| {
+                let questions = convert::questions(requests.iter().map(Asked::from));
+                let judged = questions.map(|questions| verifier.verify_all(&questions));
+                let forged = judged.as_ref().map_or(0, |judged| forged(judged.answer.iter().flatten()));
+                (judged, forged)
+            },
+        )?;
+        let Judged { answer, view } = judging.done().await?.map_err(|bad| invalid_argument(&bad))?;
         Ok(Response::new(convert::verdicts(&answer, view)))
     }
 

@@ -3,6 +3,7 @@
 mod answer;
 mod convert;
 pub mod direct;
+pub mod fairness;
 pub mod grpc;
 pub mod health;
 #[cfg(feature = "guard")]

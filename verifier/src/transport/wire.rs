@@ -1,7 +1,12 @@
 //! The messages of `VerifyToken` and `VerifyTokens`, read where they lie and answered with bytes that are kept beside
 //! each token. The same bytes as those of the generated code, which a test compares. No rule.
 
-use common::{convert::Violations, proto::v1 as pb, runtime::status::invalid_argument, verification::Live};
+use common::{
+    convert::Violations,
+    proto::v1 as pb,
+    runtime::status::invalid_argument,
+    verification::{Live, Refusal},
+};
 use prost::{
     Message,
     bytes::Bytes,
@@ -38,25 +43,53 @@ impl From<Violations> for NoAnswer {
     }
 }
 
-/// Answers a `VerifyTokenRequest` with a `VerifyTokenResponse`, behind the prefix that gRPC puts before messages.
-pub(super) fn verify_token(verifier: &Verifier, message: Bytes) -> Result<Bytes, NoAnswer> {
+/// A method that is answered here.
+#[derive(Clone, Copy)]
+pub(super) struct Method {
+    /// The answer, behind the prefix that gRPC puts before messages.
+    pub(super) answer: fn(&Verifier, Bytes) -> Result<Answered, NoAnswer>,
+    /// Whether it is found without checking a signature.
+    pub(super) is_known: fn(&Verifier, Bytes) -> bool,
+}
+
+/// `VerifyToken`.
+pub(super) const VERIFY_TOKEN: Method = Method {
+    answer: verify_token,
+    is_known: |verifier, message| Plain::decode(message).is_ok_and(|read| read.is_known(verifier)),
+};
+
+/// `VerifyTokens`.
+pub(super) const VERIFY_TOKENS: Method = Method {
+    answer: verify_tokens,
+    is_known: |verifier, message| {
+        PlainBatch::decode(message).is_ok_and(|read| read.requests.iter().all(|one| one.is_known(verifier)))
+    },
+};
+
+/// An answer, and what it cost for nothing.
+pub(super) struct Answered {
+    pub(super) message: Bytes,
+    /// Signatures that were checked and are false.
+    pub(super) forged: u32,
+}
+
+fn verify_token(verifier: &Verifier, message: Bytes) -> Result<Answered, NoAnswer> {
     let read = Plain::decode(message).ok().ok_or(NoAnswer::Unread)?;
     let question = convert::question(read.asked().ok_or(NoAnswer::Unread)?)?;
     let Judged { answer, view } = verifier.verify(&question);
     let (answer, view) = (answer.map_err(status::undecided)?, end(view));
-    let answer = Part::of(&answer);
+    let (forged, answer) = (forged([&answer]), Part::of(&answer));
     let mut out = framed(answer.response_len(&view));
     answer.write_response(&view, &mut out);
-    Ok(out.into())
+    Ok(Answered { message: out.into(), forged })
 }
 
-/// Answers a `VerifyTokensRequest` with a `VerifyTokensResponse`, behind the prefix that gRPC puts before messages.
-pub(super) fn verify_tokens(verifier: &Verifier, message: Bytes) -> Result<Bytes, NoAnswer> {
+fn verify_tokens(verifier: &Verifier, message: Bytes) -> Result<Answered, NoAnswer> {
     let read = PlainBatch::decode(message).ok().ok_or(NoAnswer::Unread)?;
     let asked: Option<Vec<_>> = read.requests.iter().map(Plain::asked).collect();
     let questions = convert::questions(asked.ok_or(NoAnswer::Unread)?.into_iter())?;
     let Judged { answer, view } = verifier.verify_all(&questions);
-    let view = end(view);
+    let (view, forged) = (end(view), forged(answer.iter().flatten()));
     let parts: Vec<_> = answer
         .iter()
         .map(|answer| {
@@ -70,7 +103,7 @@ pub(super) fn verify_tokens(verifier: &Verifier, message: Bytes) -> Result<Bytes
         delimit(RESPONSES, *length, &mut out);
         part.write_response(&view, &mut out);
     }
-    Ok(out.into())
+    Ok(Answered { message: out.into(), forged })
 }
 
 /// `VerifyTokenRequest`, its bytes left where they are.
@@ -89,6 +122,10 @@ struct Plain {
 }
 
 impl Plain {
+    fn is_known(&self, verifier: &Verifier) -> bool {
+        str::from_utf8(&self.token).is_ok_and(|token| verifier.knows(token))
+    }
+
     /// `None` when the token is not the text that the proto says it is.
     fn asked(&self) -> Option<Asked<'_>> {
         Some(Asked {
@@ -150,6 +187,15 @@ impl<'a> Part<'a> {
         }
         out.extend_from_slice(view);
     }
+}
+
+/// How many checks of a signature found it false.
+pub(super) fn forged<'a>(verdicts: impl IntoIterator<Item = &'a Verdict>) -> u32 {
+    // A batch has 64.
+    verdicts
+        .into_iter()
+        .map(|verdict| u32::from(matches!(verdict, Verdict::Refused(Refusal::BadSignature))))
+        .sum()
 }
 
 /// What every answer about a token says of it, whenever it is asked.

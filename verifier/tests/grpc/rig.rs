@@ -48,7 +48,7 @@ impl Rig {
         let (verifier, clock) = (&world.verifier, world.clock.clone());
         let alarms = Arc::new(Alarms::default());
         let name = "follower-a".to_owned();
-        let server = wiring::server(settings, verifier, &alarms, name, clock, shutdown.clone());
+        let server = wiring::server(settings, verifier, &alarms, name, clock, shutdown.clone()).unwrap();
         let board = server.health.clone();
         let bound = server.bind().await.unwrap();
         let (grpc, admin) = (bound.grpc_address().unwrap(), bound.admin_address().unwrap());

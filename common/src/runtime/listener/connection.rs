@@ -16,6 +16,7 @@ use super::frames::Frames;
 use crate::runtime::{
     arrivals::Place,
     caller::{Caller, Peer},
+    failures::Failures,
     limits::{BEGIN_WITHIN, STALL_WITHIN},
     tls::Admission,
 };
@@ -26,6 +27,7 @@ pub(in crate::runtime) struct Connection<S> {
     pub(super) stream: S,
     caller: Caller,
     calls: Arc<AtomicUsize>,
+    failures: Arc<Failures>,
     /// What let the caller in, and must not have been withdrawn since.
     admission: Option<Admission>,
     /// HTTP/2 alone; the admin port speaks HTTP/1.1.
@@ -45,20 +47,12 @@ struct Bounds {
 impl<S> Connection<S> {
     /// Of HTTP/2, whose callers are all alike.
     pub(super) fn open(stream: S, caller: Caller, place: Place) -> Self {
-        let calls = Arc::default();
-        Self { stream, caller, calls, admission: None, bounds: Some(Bounds::new()), _place: place }
+        Self { bounds: Some(Bounds::new()), ..Self::of(stream, caller, place) }
     }
 
     /// Of HTTP/1.1, for probes.
     pub(super) fn probe(stream: S, place: Place) -> Self {
-        Self {
-            stream,
-            caller: Caller::Nobody,
-            calls: Arc::default(),
-            admission: None,
-            bounds: None,
-            _place: place,
-        }
+        Self::of(stream, Caller::Nobody, place)
     }
 
     /// After a handshake.
@@ -70,13 +64,19 @@ impl<S> Connection<S> {
         http2: bool,
     ) -> Self {
         let bounds = http2.then(Bounds::new);
-        let calls = Arc::default();
-        Self { stream, caller, calls, admission: Some(admission), bounds, _place: place }
+        Self { admission: Some(admission), bounds, ..Self::of(stream, caller, place) }
+    }
+
+    /// Not bound by anything.
+    fn of(stream: S, caller: Caller, place: Place) -> Self {
+        let (calls, failures) = (Arc::default(), Arc::default());
+        Self { stream, caller, calls, failures, admission: None, bounds: None, _place: place }
     }
 
     /// Whose it is, and what its calls share.
     pub(in crate::runtime) fn peer(&self) -> Peer {
-        Peer { caller: self.caller.clone(), calls: Arc::clone(&self.calls) }
+        let (calls, failures) = (Arc::clone(&self.calls), Arc::clone(&self.failures));
+        Peer { caller: self.caller.clone(), calls, failures }
     }
 }
 

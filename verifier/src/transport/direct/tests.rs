@@ -3,11 +3,13 @@
 use std::{
     collections::VecDeque,
     future::{Ready, poll_fn},
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
 use common::{
     proto::v1::{self as pb, verifier_service_server::VerifierServiceServer},
+    runtime::{aside::Aside, failures::Failures},
     token::{Limits, kind::TokenType},
     token_id::TokenId,
 };
@@ -60,8 +62,17 @@ async fn told<B: HttpBody<Data = Bytes> + Unpin>(answer: Response<B>) -> (Option
     (status, data)
 }
 
+fn fairness(world: &World, aside: &Aside) -> Fairness {
+    Fairness::new(world.verifier.clone(), aside.clone(), world.clock.clone())
+}
+
+fn here(world: &World) -> DirectLayer {
+    DirectLayer(fairness(world, &Aside::start().unwrap()))
+}
+
 fn service(world: &World) -> VerifierServiceServer<VerifierService> {
-    VerifierService::server(world.verifier.clone(), Arc::new(Alarms::default()), String::new())
+    let (alarms, fairness) = (Arc::new(Alarms::default()), fairness(world, &Aside::start().unwrap()));
+    VerifierService::server(world.verifier.clone(), fairness, alarms, String::new())
 }
 
 /// By both; fails if the one here had to ask the other.
@@ -69,7 +80,7 @@ async fn both(world: &World, path: &str, asked: &[u8]) -> (Code, Vec<u8>) {
     let nobody = tower::service_fn(|_: Request<Body>| -> Ready<Result<Response<Body>, Infallible>> {
         panic!("left to the service within")
     });
-    let mut here = DirectLayer(world.verifier.clone()).layer(nobody);
+    let mut here = here(world).layer(nobody);
     let framed = message(asked);
     let (direct, bytes) = told(here.call(request(path, &[&framed])).await.unwrap()).await;
     let generated = service(world).call(request(path, &[&framed])).await.unwrap();
@@ -137,7 +148,7 @@ async fn both_ways_answer_with_the_same_bytes() {
 async fn pieces_are_put_together_and_what_is_not_plain_is_passed_on_whole() {
     let world = World::new();
     let good = message(&question(token(TokenType::Reverse, |_| ())).encode_to_vec());
-    let mut service = DirectLayer(world.verifier.clone()).layer(service(&world));
+    let mut service = here(&world).layer(service(&world));
     let expected = told(service.call(request(ONE, &[&good])).await.unwrap()).await.1;
     for cut in [1, PREFIX, PREFIX + 1, good.len() - 1] {
         let (first, last) = good.split_at(cut);
@@ -165,4 +176,85 @@ async fn pieces_are_put_together_and_what_is_not_plain_is_passed_on_whole() {
     let large = vec![0; PREFIX + MAX_BATCH + 1];
     let status = told(service.call(request(ONE, &[&message(&large)])).await.unwrap()).await.0.unwrap();
     assert_eq!(status.code(), Code::OutOfRange);
+}
+
+/// Failure: forged tokens of one connection keep another's waiting, or a known token of their own; or a verdict differs.
+#[tokio::test]
+async fn a_connection_with_too_many_forged_tokens_waits_behind_others_for_each_check_and_for_nothing_else() {
+    let world = World::new();
+    let (aside, failures) = (Aside::start().unwrap(), Arc::<Failures>::default());
+    let layer = DirectLayer(fairness(&world, &aside));
+    let alarms = Arc::new(Alarms::default());
+    let generated =
+        VerifierService::server(world.verifier.clone(), fairness(&world, &aside), alarms, String::new());
+    let mut service = layer.layer(generated);
+    let from = |failures: &Arc<Failures>, mut request: Request<Pieces>| {
+        request.extensions_mut().insert(failures.clone());
+        request
+    };
+    let fresh = |id: u8| token(TokenType::Reverse, |claims| claims.id = TokenId::from_bytes([id; 16]));
+    let forged = |id: u8| {
+        let (start, _) =
+            fresh(id).rsplit_once('.').map(|(start, end)| (start.to_owned(), end.len())).unwrap();
+        format!("{start}.{}", fresh(id.wrapping_add(1)).rsplit('.').next().unwrap())
+    };
+    let one = |token| message(&question(token).encode_to_vec());
+    let many = |tokens: Vec<String>| {
+        let requests = tokens.into_iter().map(question).collect();
+        message(&pb::VerifyTokensRequest { requests }.encode_to_vec())
+    };
+    let known = fresh(1);
+    told(service.call(from(&failures, request(ONE, &[&one(known.clone())]))).await.unwrap()).await;
+    // As many as may be, and one more: all of them judged at once.
+    let all = (0..63).map(|id| forged(100 + id)).collect();
+    for asked in
+        [request(MANY, &[&many(all)]), request(ONE, &[&one(forged(1))]), request(ONE, &[&one(forged(3))])]
+    {
+        assert_eq!(
+            told(service.call(from(&failures, asked)).await.unwrap()).await.0.unwrap().code(),
+            Code::Ok
+        );
+    }
+
+    let (go, wait) = mpsc::channel::<()>();
+    let busy = aside.begin(move || wait.recv().is_ok()).unwrap();
+    let mut compressed = request(ONE, &[&one(forged(5))]);
+    compressed.headers_mut().insert("grpc-encoding", HeaderValue::from_static("identity"));
+    let mut waiting = [
+        request(ONE, &[&one(forged(4))]),
+        request(ONE, &[&one(fresh(2))]),
+        request(MANY, &[&many(vec![known.clone(), fresh(3)])]),
+        compressed,
+    ]
+    .map(|asked| service.call(from(&failures, asked)));
+    for answer in &mut waiting {
+        assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut *answer).poll(cx).is_pending())).await);
+    }
+    for asked in [
+        from(&failures, request(ONE, &[&one(known.clone())])),
+        from(&failures, request(MANY, &[&many(vec![known.clone(), known])])),
+        from(&Arc::default(), request(ONE, &[&one(fresh(4))])),
+        request(ONE, &[&one(forged(6))]),
+    ] {
+        let mut answer = service.call(asked);
+        assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx).is_ready())).await, "at once");
+    }
+    go.send(()).unwrap();
+    assert!(busy.await.unwrap());
+    let mut accepted = Vec::new();
+    for answer in waiting {
+        let (status, bytes) = told(answer.await.unwrap()).await;
+        assert_eq!(status.unwrap().code(), Code::Ok);
+        let one = pb::VerifyTokenResponse::decode(bytes.get(PREFIX..).unwrap()).ok();
+        accepted.push(match one.and_then(|one| one.verdict) {
+            Some(pb::verify_token_response::Verdict::Accepted(_)) => "accepted",
+            Some(pb::verify_token_response::Verdict::Refused(_)) => "refused",
+            Some(pb::verify_token_response::Verdict::Undecided(_)) | None => "a batch",
+        });
+    }
+    assert_eq!(accepted, ["refused", "accepted", "a batch", "refused"]);
+
+    world.clock.advance(Duration::from_secs(2));
+    let mut answer = service.call(from(&failures, request(ONE, &[&one(forged(7))])));
+    assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx).is_ready())).await, "forgiven");
 }
