@@ -102,7 +102,15 @@ impl PublicKey {
         self.parsed.verify_sig(message, signature).ok().ok_or(BadSignature)
     }
 
-    fn from_components(modulus: &[u8], exponent: &[u8], algorithm: Algorithm) -> Result<Self, InvalidKey> {
+    /// Of the two numbers, big-endian and without zeros in front.
+    ///
+    /// # Errors
+    /// [`InvalidKey`].
+    pub fn from_components(
+        modulus: &[u8],
+        exponent: &[u8],
+        algorithm: Algorithm,
+    ) -> Result<Self, InvalidKey> {
         modulus.first().filter(|first| **first != 0).ok_or(InvalidKey::Unreadable)?;
         if !(MIN_BITS..=MAX_BITS).contains(&bits(modulus)) {
             return Err(InvalidKey::Size);

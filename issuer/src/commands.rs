@@ -25,6 +25,7 @@ use crate::{
         store::seal::Seal,
         system_entropy::SystemEntropy,
     },
+    domain::ports::KeySource as _,
     settings::Settings,
     wiring::{self, StartError},
 };
@@ -34,7 +35,11 @@ use crate::{
 /// # Errors
 /// All mistakes, one a line.
 pub fn check_config(settings: &Settings) -> Result<String, String> {
-    let keys = key_directory::read(&settings.keys).err();
+    let keys = match key_directory::read(&settings.keys) {
+        // A start would wait for a device that is away.
+        Ok(keys) => keys.folder.complaint(),
+        Err(mistake) => Some(mistake.to_string()),
+    };
     let tls = settings.service.check_files(Arc::new(SystemClock)).err();
     let keys = keys.map(|mistake| format!("keys.directory: {mistake}"));
     let mistakes: Vec<_> = keys.into_iter().chain(tls.map(|mistake| format!("tls: {mistake}"))).collect();
@@ -84,8 +89,13 @@ fn told(made: &[PathBuf]) -> String {
 pub fn show_keys(settings: &Settings) -> Result<String, KeysError> {
     let keys = key_directory::read(&settings.keys)?;
     let mut out = String::new();
+    if let Some(complaint) = keys.folder.complaint() {
+        writeln!(out, "token keys on the PKCS#11 token are not shown: {complaint}").ok();
+    }
     for key in &keys.token {
-        writeln!(out, "token key {} ({:?})", key.public().id(), key.public().algorithm()).ok();
+        let (id, algorithm) = (key.public().id(), key.public().algorithm());
+        let place = keys.folder.label(id).map(|label| format!(", on the PKCS#11 token as `{label}`"));
+        writeln!(out, "token key {id} ({algorithm:?}){}", place.unwrap_or_default()).ok();
     }
     for (name, key) in
         [Some(("log key  ", keys.log.public())), keys.other_log.as_ref().map(|key| ("other log key", key))]

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
         return failed("the system starts no more threads");
     };
-    match args.command.unwrap_or(Command::Serve) {
+    let code = match args.command.unwrap_or(Command::Serve) {
         Command::Keys { command: KeysCommand::Generate { log_key: false } } => {
             told(commands::generate_keys(&settings))
         }
@@ -63,7 +63,10 @@ fn main() -> ExitCode {
             told(runtime.block_on(commands::transfer::import(&settings, &file)))
         }
         Command::Audit { .. } | Command::Serve => serve(&runtime, settings),
-    }
+    };
+    // A device that does not answer keeps its thread, and must not keep the process.
+    runtime.shutdown_background();
+    code
 }
 
 fn serve(runtime: &tokio::runtime::Runtime, settings: Settings) -> ExitCode {

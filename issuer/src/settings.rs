@@ -17,6 +17,7 @@ use common::{
 
 use crate::adapters::{
     key_directory::Place,
+    pkcs11::DeviceSettings,
     store::redis::{RedisSettings, RedisUrl, Risk, StoreTls},
 };
 
@@ -35,7 +36,8 @@ pub struct Settings {
     pub holder_required: PerType<bool>,
     /// Where the state is kept. Default: the embedded store in `issuer.redb`.
     pub store: StoreSettings,
-    /// Where the keys are, default `keys`; and what they are encrypted with, default nothing.
+    /// Where the keys are, default `keys`; what they are encrypted with, default nothing; and the PKCS#11 token that has
+    /// token keys, default none.
     pub keys: Place,
     /// How long each key signs, 1 h to 3650 d, before the next one of the folder takes over. Default: for ever.
     pub rotate_every: Option<Duration>,
@@ -91,7 +93,7 @@ impl Settings {
         let store = store(file_ref);
         let folder = file_ref.optional_path("keys.directory").unwrap_or_else(|| "keys".into());
         let passphrase_file = file_ref.optional_path("keys.passphrase_file");
-        let keys = Place { folder, algorithm, passphrase_file };
+        let keys = Place { folder, algorithm, passphrase_file, device: device(file_ref) };
         let rotate_every = file_ref.optional_duration("keys.rotate_every", HOUR..=3_650 * DAY);
         let jwks_max_age =
             file_ref.duration_or("keys.jwks_max_age", Duration::from_mins(1), Duration::ZERO..=DAY);
@@ -148,6 +150,41 @@ impl Settings {
             StoreSettings::Redis(redis) => &redis.issuer,
         }
     }
+}
+
+/// The PKCS#11 token: `keys.pkcs11.module` says that there is one.
+fn device(file: &mut SettingsFile) -> Option<DeviceSettings> {
+    let module = file.optional_path("keys.pkcs11.module");
+    let token = file.optional_string("keys.pkcs11.token_label");
+    let key = file.optional_string("keys.pkcs11.key_label");
+    let pin = file.optional_path("keys.pkcs11.pin_file");
+    let Some(module) = module else {
+        if token.is_some() || key.is_some() || pin.is_some() {
+            file.refuse("keys.pkcs11.module", "be given with the other settings of keys.pkcs11");
+        }
+        return None;
+    };
+    // A name alone would be looked for in the folders of the system, and in whatever the environment adds to them.
+    if !module.is_absolute() {
+        file.refuse("keys.pkcs11.module", "be an absolute path");
+    }
+    // PKCS#11 keeps 32 bytes for a token's label, blanks at its end not counted.
+    let fits = |label: &str, most| (1..=most).contains(&label.len()) && label.trim_end() == label;
+    if !token.as_deref().is_some_and(|label| fits(label, 32)) {
+        file.refuse("keys.pkcs11.token_label", "be 1 to 32 bytes, no blank at the end");
+    }
+    if !key.as_deref().is_none_or(|label| fits(label, 255)) {
+        file.refuse("keys.pkcs11.key_label", "be 1 to 255 bytes, no blank at the end");
+    }
+    if pin.is_none() {
+        file.refuse("keys.pkcs11.pin_file", "be given with keys.pkcs11.module");
+    }
+    Some(DeviceSettings {
+        module,
+        token_label: token?,
+        key_label: key.unwrap_or_else(|| "ipms".to_owned()),
+        pin_file: pin?,
+    })
 }
 
 fn store(file: &mut SettingsFile) -> StoreSettings {
@@ -275,6 +312,27 @@ mod tests {
         for refused in ["['everything']", "['maxmemory-policy']", "'appendfsync'"] {
             let mistakes = store(refused).unwrap_err().to_string();
             assert!(mistakes.contains("store.accept_risks"), "{mistakes}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_named_whole_or_not_at_all() {
+        let device = |toml: &str| read(&format!("[keys.pkcs11]\n{toml}"));
+        let whole = "module = '/lib/p11.so'\ntoken_label = 'hsm'\npin_file = 'pin'";
+        let settings = device(whole).unwrap().keys.device.unwrap();
+        assert_eq!((&*settings.token_label, &*settings.key_label), ("hsm", "ipms"));
+        assert!(device("").unwrap().keys.device.is_none());
+        for (toml, keys) in [
+            ("token_label = 'hsm'", &["keys.pkcs11.module"][..]),
+            ("module = '/lib/p11.so'", &["keys.pkcs11.token_label", "keys.pkcs11.pin_file"]),
+            ("module = 'p11.so'\ntoken_label = 'hsm'\npin_file = 'pin'", &["keys.pkcs11.module"]),
+            (&format!("{whole}\nkey_label = ''"), &["keys.pkcs11.key_label"]),
+            (&whole.replace("hsm", &"h".repeat(33)), &["keys.pkcs11.token_label"]),
+        ] {
+            let mistakes = device(toml).unwrap_err().to_string();
+            for key in keys {
+                assert!(mistakes.contains(key), "{key} in {mistakes}");
+            }
         }
     }
 

@@ -24,7 +24,7 @@ use crate::{
     adapters::{
         audit_file,
         journal::{FileJournal, Recovered, Sealing},
-        key_directory::{self, Keys},
+        key_directory::{self, Keys, KeysError},
         store::{embedded::EmbeddedStore, redis::RedisStore, seal::Seal},
         system_entropy::SystemEntropy,
     },
@@ -40,7 +40,7 @@ use crate::{
         trail::Trail,
     },
     domain::{
-        ports::{AuditMark, Entropy, Journal, Loaded, NoEntropy, Store, StoreError},
+        ports::{AuditMark, Entropy, Journal, KeySource as _, Loaded, NoEntropy, Store, StoreError},
         rounds::IssuerRow,
     },
     rotation::Rotation,
@@ -159,6 +159,9 @@ pub async fn open_over(
     clock: Arc<dyn Clock>,
     new_epoch: bool,
 ) -> Result<Arc<Realm>, StartError> {
+    if let Some(why) = keys.folder.complaint().filter(|_| keys.token.is_empty() && loaded.policy.is_none()) {
+        return Err(KeysError::DeviceAway { why }.into());
+    }
     let conditions = Arc::new(Conditions::default());
     if recovered.cut {
         tracing::error!(
@@ -271,9 +274,10 @@ pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) ->
     let (ready, measured, counted) = (Arc::clone(&realm), Arc::clone(&realm), Arc::clone(&counts));
     let admin = Admin::new(
         move || {
-            let mut reasons: Vec<_> =
-                obstacles(&ready).into_iter().map(|one| one.words().to_owned()).collect();
-            reasons.extend(ready.store.complaint().filter(|_| !reasons.is_empty()));
+            let obstacles = obstacles(&ready);
+            let mut reasons: Vec<_> = obstacles.iter().map(|one| one.words().to_owned()).collect();
+            let complaints = [ready.store.complaint(), ready.keys.complaint()];
+            reasons.extend(complaints.into_iter().flatten().filter(|_| !obstacles.is_empty()));
             if reasons.is_empty() { Ok(()) } else { Err(reasons) }
         },
         move |text| {

@@ -1,19 +1,26 @@
 //! What issuing costs inside the process: with the real audit trail against one that answers at once, and with a key in
 //! a PKCS#11 token against the same key in this process. In turns, over the embedded store on a disk.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use common::{
     clock::{Clock, SystemClock},
+    jws::Algorithm,
     organisation_id::OrganisationId,
     project::{Alphabet, Method, OutputFormat, Project, ProjectConfiguration, Treatment},
     runtime::settings_file::SettingsFile,
 };
+use harness::softhsm::Token;
 use issuer::{
     adapters::{
         audit_file::AuditFile,
         journal::Recovered,
         key_directory::{self, Keys},
+        pkcs11::{Device, DeviceSettings},
         store::seal::Seal,
         system_entropy::SystemEntropy,
     },
@@ -65,6 +72,56 @@ pub(crate) async fn audit(rounds: usize) -> Result<(), Failure> {
     let (one, floor) = (one_with.median(), Some(one_without.median()));
     told("issuing, one at a time (floor: a trail that answers at once)", one, floor, Target::None);
     lines(rounds).await
+}
+
+/// Issues with a key on a `SoftHSM` token and with the same kind of key in this process, in turns. The module finds its token
+/// by `SOFTHSM2_CONF`, which `tests/bench/run` sets.
+pub(crate) async fn hardware(rounds: usize) -> Result<(), Failure> {
+    let about = std::env::var_os("SOFTHSM2_CONF").map(PathBuf::from);
+    let room = about.as_deref().and_then(Path::parent).and_then(Path::parent);
+    let room = room.ok_or("SOFTHSM2_CONF is not set: tests/bench/run does that")?;
+    let (here_folder, there_folder) = (Folder::new()?, Folder::new()?);
+    let here = here_folder.realm(false, Ok).await?;
+    let there =
+        there_folder.realm(false, |keys| on_token(keys, room, &there_folder.path().join("keys"))).await?;
+    let [mut with, mut without] = [(); 2].map(|()| Spans::default());
+    let [mut one_with, mut one_without] = [(); 2].map(|()| Spans::default());
+    for round in 0..=rounds {
+        for (realm, spans, alone) in
+            [(&there, &mut with, &mut one_with), (&here, &mut without, &mut one_without)]
+        {
+            let span = together(realm).await?;
+            let (issued, one) = awaited(issue(realm, &order(), "bench")).await;
+            issued?;
+            if round > 0 {
+                spans.add(span);
+                alone.add(one);
+            }
+        }
+    }
+    let name = |how: &str| format!("issuing with SoftHSM, {how} (floor: the key in this process)");
+    told(&name(&format!("{AT_ONCE} at once, each")), with.median(), Some(without.median()), Target::None);
+    told(&name("one at a time"), one_with.median(), Some(one_without.median()), Target::None);
+    Ok(())
+}
+
+/// The token key of the folder, put on a token and used there.
+fn on_token(keys: Keys, room: &Path, folder: &Path) -> Result<Keys, Failure> {
+    let mut token = Token::new(room);
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("token-")) {
+            token.put("ipms", &path);
+        }
+    }
+    let [module, token_label, pin_file] = token.settings().map(|(_, value)| value);
+    let settings = DeviceSettings {
+        module: module.into(),
+        token_label,
+        key_label: "ipms".to_owned(),
+        pin_file: pin_file.into(),
+    };
+    Ok(Keys { token: Device::open(settings, Algorithm::Ps256)?.keys(), ..keys })
 }
 
 /// Lines, many at once: group commit makes one write of what has queued up.

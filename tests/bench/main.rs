@@ -112,8 +112,8 @@ const SHORT: Sizes = Sizes {
     ..FULL
 };
 
-const ALL: [&str; 13] = [
-    "verify", "revoke", "many", "keys", "start", "cost", "calls", "guard", "redis", "audit", "timing",
+const ALL: [&str; 14] = [
+    "verify", "revoke", "many", "keys", "start", "cost", "calls", "guard", "redis", "audit", "hsm", "timing",
     "abuse", "overload",
 ];
 
@@ -181,6 +181,7 @@ fn run(sizes: Sizes, chosen: &[String]) -> Result<(), Failure> {
             "overload" => runtime.block_on(overload::run(modest.handle(), sizes.overload_span))?,
             "cost" => cost::run(sizes.ids, sizes.projects)?,
             "audit" => runtime.block_on(issuing::audit(sizes.issuing))?,
+            "hsm" => runtime.block_on(issuing::hardware(sizes.issuing))?,
             "timing" => timing::run(sizes.signatures)?,
             "redis" => runtime.block_on(redis::run(sizes.calls))?,
             _ => runtime.block_on(calls::run(sizes.calls))?,

@@ -5,6 +5,7 @@ mod canary;
 mod errors;
 mod feed;
 mod freshness;
+mod hardware;
 mod idempotency;
 mod keys;
 mod race;

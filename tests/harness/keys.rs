@@ -53,17 +53,22 @@ pub fn add(folder: &Path, pem: &str) {
 
 /// Puts a new token key of 2048 bits into `folder`, newer than all that are there by its `number`. Tells its id.
 pub fn put_new(folder: &Path, number: usize) -> String {
-    let der = KeyPair::generate(KeySize::Rsa2048).unwrap().as_der().unwrap();
-    let text = STANDARD.encode(der.as_ref()).into_bytes();
-    let lines: Vec<_> = text.chunks(64).map(String::from_utf8_lossy).collect();
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
-    let id = SigningKey::from_pem(&pem, Algorithm::Ps256).unwrap().public().id().to_string();
+    let (id, pem) = new();
     // Under another name first: whoever looks meanwhile finds it whole.
     let (part, path) = (folder.join("part"), folder.join(format!("token-9{number:011}-{id}.pem")));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).unwrap();
     file.write_all(pem.as_bytes()).unwrap();
     fs::rename(part, path).unwrap();
     id
+}
+
+/// A new key of 2048 bits: its id and its `PRIVATE KEY` PEM.
+pub fn new() -> (String, String) {
+    let der = KeyPair::generate(KeySize::Rsa2048).unwrap().as_der().unwrap();
+    let text = STANDARD.encode(der.as_ref()).into_bytes();
+    let lines: Vec<_> = text.chunks(64).map(String::from_utf8_lossy).collect();
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
+    (SigningKey::from_pem(&pem, Algorithm::Ps256).unwrap().public().id().to_string(), pem)
 }
 
 /// Making RSA keys takes seconds, and every test may be a process: they are kept beside the test programs.

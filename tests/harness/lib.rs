@@ -15,6 +15,7 @@ pub mod pair;
 pub mod ports;
 pub mod programs;
 pub mod redis;
+pub mod softhsm;
 
 use std::time::Duration;
 

@@ -80,6 +80,13 @@ impl Programs {
         Self::launch(folder, issuer, verifier).await
     }
 
+    /// As [`Programs::start`], with issuer and verifier made ready by `prepare` in the folder of both.
+    pub async fn prepared(prepare: impl FnOnce(&mut Program, &mut Program, &Path)) -> Self {
+        let (folder, mut issuer, mut verifier) = Self::pair();
+        prepare(&mut issuer, &mut verifier, folder.path());
+        Self::launch(folder, issuer, verifier).await
+    }
+
     fn pair() -> (TempDir, Program, Program) {
         let folder = tempfile::tempdir().unwrap();
         keys::copy_into(&folder.path().join("keys"), 1);
@@ -190,6 +197,11 @@ impl Program {
         let name = format!("{}_{key}", self.name.to_uppercase());
         self.settings.retain(|(held, _)| *held != name);
         self.settings.push((name, value.to_owned()));
+    }
+
+    /// Another variable of its environment, from the next start on.
+    pub fn environment(&mut self, (name, value): (&str, String)) {
+        self.settings.push((name.to_owned(), value));
     }
 
     /// Its process, if it runs.

@@ -29,7 +29,7 @@ pub use self::{
     log_key::{add_log_key, switch_log_key},
 };
 use self::{log_key::other_log_key, pem::Passphrase};
-use crate::domain::ports::Entropy;
+use crate::{adapters::pkcs11::DeviceSettings, domain::ports::Entropy};
 
 /// Where the keys are, and how they are read.
 #[derive(Clone, Debug)]
@@ -40,12 +40,14 @@ pub struct Place {
     pub algorithm: Algorithm,
     /// `keys.passphrase_file`: private keys are made encrypted, and may be.
     pub passphrase_file: Option<PathBuf>,
+    /// `keys.pkcs11`: token keys are on this token too, and made there. The log key and the sealing key stay files.
+    pub device: Option<DeviceSettings>,
 }
 
 /// The keys of an issuer.
 #[derive(Debug)]
 pub struct Keys {
-    /// Token keys, the newest first. At least one.
+    /// Token keys, the newest first, those of the device before those of the folder. None only when the device is away.
     pub token: Vec<Arc<SigningKey>>,
     /// Where token keys come from, also those that are put there later.
     pub folder: Arc<KeyFolder>,
@@ -67,7 +69,7 @@ pub const SEAL_KEY: &str = "seal.key";
 impl Place {
     /// Unencrypted keys in this folder, for `PS256`.
     pub fn plain(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), algorithm: Algorithm::Ps256, passphrase_file: None }
+        Self { folder: folder.into(), algorithm: Algorithm::Ps256, passphrase_file: None, device: None }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -86,7 +88,7 @@ impl Place {
 pub fn read(place: &Place) -> Result<Keys, KeysError> {
     let folder = KeyFolder::open(place.clone())?;
     let token = folder.keys();
-    if token.is_empty() {
+    if token.is_empty() && place.device.is_none() {
         return Err(KeysError::None { folder: place.folder.clone() });
     }
     let passphrase = place.passphrase()?;
@@ -100,7 +102,8 @@ pub fn read(place: &Place) -> Result<Keys, KeysError> {
     Ok(Keys { token, folder: Arc::new(folder), log, other_log: other_log_key(place)?, seal })
 }
 
-/// Adds a token key; and the log key and the sealing key where there are none. Returns the files that it made.
+/// Adds a token key, unless those are made on a device; and the log key and the sealing key where there are none. Returns
+/// the files that it made.
 ///
 /// # Errors
 /// [`KeysError`]; files that were made before it stay.
@@ -127,6 +130,9 @@ pub fn add(place: &Place, entropy: &dyn Entropy, now: Now) -> Result<Vec<PathBuf
         let text = Zeroizing::new(encoding::encode(bytes.as_slice()));
         write(&seal, text.as_bytes(), 0o600)?;
         made.push(seal);
+    }
+    if place.device.is_some() {
+        return Ok(made);
     }
     let (key, pem) = generated(entropy)?;
     let name = format!("{TOKEN_PREFIX}{:012}-{}.pem", now.wall.seconds(), key.public().id());

@@ -84,24 +84,27 @@ pub fn obstacles(realm: &Realm) -> Vec<Obstacle> {
     .collect()
 }
 
-/// After a failure: has the key that signs tokens and the log key sign something that is worth nothing. When both do,
+/// After a failure, or while the place of the keys complains: has the key that signs tokens and the log key sign something that is worth nothing. When both do,
 /// issuing goes on.
 pub async fn try_signers(realm: &Realm) {
     let conditions = &realm.conditions;
-    if !conditions.signer_unavailable() && !conditions.signature_faulty() {
+    let failed = conditions.signer_unavailable() || conditions.signature_faulty();
+    if !failed && realm.keys.complaint().is_none() {
         return;
     }
     let token_key = realm.signing_key(&realm.log.published());
     let keys = [token_key, Some(Arc::clone(&realm.log_signer))];
     let trial = move || keys.iter().flatten().try_for_each(|key| key.sign(TRIAL, b"").map(drop));
-    match realm.pool.run(trial).await {
-        Ok(Ok(())) => {
-            tracing::info!("the keys sign again");
-            conditions.signs_again();
+    match tokio::time::timeout(TRIED, realm.pool.run(trial)).await {
+        Ok(Ok(Ok(()))) => {
+            if failed {
+                tracing::info!("the keys sign again");
+                conditions.signs_again();
+            }
         }
-        Ok(Err(why)) => conditions.signing_failed(why),
-        // Busy, or a panic that was logged: tried again at the next look.
-        Err(_) => {}
+        Ok(Ok(Err(why))) => conditions.signing_failed(why),
+        // Busy, a panic that was logged, or a device that does not answer: tried again at the next look.
+        Ok(Err(_)) | Err(_) => {}
     }
 }
 
@@ -128,6 +131,8 @@ pub async fn forget_old_tokens(realm: &Arc<Realm>, keep: Duration) -> Result<usi
     realm.store.forget_tokens(before, AT_ONCE).await
 }
 
+/// A trial that takes longer is not waited for.
+const TRIED: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 1_000;
 /// What a signature on trial begins with: it is one over nothing else.
 const TRIAL: &[u8] = b"ipms-trial/v1\0";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::{
     jws::{self, CannotSign},
-    keys::SigningFailed,
+    keys::{CannotSignNow, SigningFailed},
     project::Project,
     revocation::cursor::Cursor,
     timestamp::Timestamp,
@@ -119,7 +119,12 @@ async fn attempt(realm: &Realm, order: &Order, actor: &str) -> Result<Issued, Is
     let line = What::Issue { token_id: record.id.to_string(), repeat, order: Ordered::from(order) };
     let (token, written) =
         tokio::join!(realm.pool.run(move || jws::sign(said, &key)), realm.trail.write(actor, line));
-    let token = token?.inspect_err(|error| match error {
+    let late = |why: &NotRun| {
+        if *why == NotRun::Late {
+            realm.conditions.signing_failed(CannotSignNow.into());
+        }
+    };
+    let token = token.inspect_err(late)?.inspect_err(|error| match error {
         CannotSign::Failed(why) => realm.conditions.signing_failed(*why),
         CannotSign::TooLong => {}
     })?;
@@ -308,6 +313,7 @@ impl From<NotRun> for IssueError {
         match reason {
             NotRun::Full => Self::Busy,
             NotRun::Failed => Self::Signing,
+            NotRun::Late => Self::SignerUnavailable,
         }
     }
 }

@@ -59,11 +59,17 @@ impl KeyBook {
         self.held.load().iter().find(|key| key.public().id() == id).map(Arc::clone)
     }
 
+    /// What is wrong with the place where keys come from.
+    pub fn complaint(&self) -> Option<String> {
+        self.source.complaint()
+    }
+
     /// Looks for keys that came since. Those that are held stay held.
     pub async fn look(&self) {
         let source = Arc::clone(&self.source);
-        // A look that panicked found nothing.
-        if let Ok(keys) = tokio::task::spawn_blocking(move || source.look()).await {
+        let look = tokio::task::spawn_blocking(move || source.look());
+        // A look that panicked, or hangs in a device, found nothing.
+        if let Ok(Ok(keys)) = tokio::time::timeout(LOOK, look).await {
             self.take(keys);
         }
     }
@@ -159,5 +165,7 @@ impl KeyBook {
     }
 }
 
+/// A look that takes longer is not waited for.
+const LOOK: Duration = Duration::from_secs(2);
 /// An issuer with no news tells that it is alive this often.
 const BEAT: Duration = Duration::from_secs(5);

@@ -9,6 +9,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
+    time::Duration,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -60,15 +61,18 @@ impl SigningPool {
     /// # Errors
     ///
     /// [`NotRun::Full`] at once when the queue is full: load is shed here, not buffered. [`NotRun::Failed`] when the job
-    /// panicked; the thread goes on.
+    /// panicked; the thread goes on. [`NotRun::Late`] when it was begun and hangs, as a device may make it; its thread comes
+    /// back when the device does.
     pub async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotRun> {
+        let (begin, taken) = oneshot::channel();
         let (answer, answered) = oneshot::channel();
         let job = move || {
             // Nobody waits any more: the caller has gone, so the signature is not worth its time.
             if !answer.is_closed() {
+                begin.send(()).ok();
                 answer.send(job()).ok();
             }
         };
@@ -76,7 +80,9 @@ impl SigningPool {
             TrySendError::Full(_) => NotRun::Full,
             TrySendError::Disconnected(_) => NotRun::Failed,
         })?;
-        answered.await.map_err(|_gone| NotRun::Failed)
+        taken.await.map_err(|_gone| NotRun::Failed)?;
+        let answered = tokio::time::timeout(LONGEST, answered).await.map_err(|_elapsed| NotRun::Late)?;
+        answered.map_err(|_gone| NotRun::Failed)
     }
 }
 
@@ -106,7 +112,13 @@ pub enum NotRun {
     /// Our fault.
     #[error("the signing job failed")]
     Failed,
+    /// It was begun, and there is no end of it.
+    #[error("the signing job hangs")]
+    Late,
 }
+
+/// A job that takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

@@ -324,6 +324,9 @@ pub trait KeySource: fmt::Debug + Send + Sync {
     /// Every key that was there since the start, the newest first. Blocks for as long as the disk does. One that cannot be
     /// read, or may not be, is left out and told to the operator.
     fn look(&self) -> Vec<Arc<SigningKey>>;
+
+    /// What is wrong with the place, for people: keys that are there may not sign. Does not block.
+    fn complaint(&self) -> Option<String>;
 }
 
 /// Where random bytes come from.

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use common::{keys::InvalidKey, secret::SecretError};
 
-use crate::domain::ports::NoEntropy;
+use crate::{adapters::pkcs11::DeviceError, domain::ports::NoEntropy};
 
 /// Why keys were not read or made. Names files, never what is in them.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,15 @@ pub enum KeysError {
     None {
         /// Which.
         folder: PathBuf,
+    },
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A new realm begins with a key that signs.
+    #[error("a new realm needs a token key to begin with: {why}")]
+    DeviceAway {
+        /// Why there is none.
+        why: String,
     },
     /// A file that may not be used as a secret.
     #[error("the key file {} {reason}", path.display())]

@@ -1,4 +1,5 @@
-//! The token keys of the folder, also those that are put there while the issuer runs. Decides nothing about them.
+//! The token keys of the folder and of the device beside it, also those that come while the issuer runs. Decides nothing
+//! about them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,15 +7,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use common::keys::SigningKey;
+use common::{key_id::KeyId, keys::SigningKey};
 
 use super::{KeysError, Place, TOKEN_PREFIX, pem};
-use crate::domain::ports::KeySource;
+use crate::{adapters::pkcs11::Device, domain::ports::KeySource};
 
 /// A folder that is looked at again and again. What was read once stays held, whatever becomes of its file.
 #[derive(Debug)]
 pub struct KeyFolder {
     place: Place,
+    device: Option<Arc<Device>>,
     state: Mutex<State>,
 }
 
@@ -32,23 +34,33 @@ impl KeyFolder {
     /// # Errors
     /// The first that cannot be read: at the start none may be left out.
     pub(super) fn open(place: Place) -> Result<Self, KeysError> {
+        let device = place.device.clone().map(|device| Device::open(device, place.algorithm)).transpose()?;
         let mut held = BTreeMap::new();
         let passphrase = place.passphrase()?;
         for name in names(&place)? {
             let key = pem::read(&place.file(&name), place.algorithm, passphrase.as_ref())?;
             held.insert(name, key);
         }
-        Ok(Self { place, state: Mutex::new(State { held, told: BTreeSet::new() }) })
+        Ok(Self { place, device, state: Mutex::new(State { held, told: BTreeSet::new() }) })
     }
 
-    /// What is held, the newest first.
+    /// What is held: of the device, then of the folder, the newest first.
     pub(super) fn keys(&self) -> Vec<Arc<SigningKey>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).held.values().rev().cloned().collect()
+        let mut keys = self.device.as_ref().map(|device| device.keys()).unwrap_or_default();
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.extend(state.held.values().rev().cloned());
+        keys
+    }
+
+    /// The label of a key that is on the device.
+    pub fn label(&self, id: KeyId) -> Option<String> {
+        self.device.as_ref()?.label(id)
     }
 }
 
 impl KeySource for KeyFolder {
     fn look(&self) -> Vec<Arc<SigningKey>> {
+        let mut keys = self.device.as_ref().map(Device::look).unwrap_or_default();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // A folder that cannot be listed at the moment brings nothing new.
         for name in names(&self.place).unwrap_or_default() {
@@ -72,7 +84,12 @@ impl KeySource for KeyFolder {
                 }
             }
         }
-        state.held.values().rev().cloned().collect()
+        keys.extend(state.held.values().rev().cloned());
+        keys
+    }
+
+    fn complaint(&self) -> Option<String> {
+        self.device.as_ref()?.complaint()
     }
 }
 
