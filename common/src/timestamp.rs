@@ -25,6 +25,12 @@ impl Timestamp {
         self.0
     }
 
+    /// From the date of an HTTP answer (RFC 9110 section 5.6.7); `None` when it is none, or before the epoch.
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let instant = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+        u64::try_from(instant.as_second()).ok().and_then(Self::from_seconds)
+    }
+
     /// Later by `span`, whose part of a second is dropped; never past [`Timestamp::MAX`].
     #[must_use]
     pub const fn plus(self, span: Duration) -> Self {

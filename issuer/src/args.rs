@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args as Options, Parser, Subcommand};
+use common::runtime::{dial::Endpoint, manual::Manual, tls::TlsFiles};
+
+use crate::commands::doctor::Trip;
 
 /// Signs tokens, keeps projects, the ledger and the revocation log.
 #[derive(Debug, Parser)]
@@ -23,6 +26,21 @@ pub enum Command {
     Serve,
     /// Reads settings and keys, tells every mistake, and ends.
     CheckConfig,
+    /// Looks at settings, keys, clocks, store, certificates and the issuer that runs; tells what to do about each failure.
+    Doctor(DoctorOptions),
+    /// Asks the running issuer's health. Ends with 0 when it is served, else with 1.
+    Healthcheck {
+        /// A name of `grpc.health.v1`, such as `ipms.token.v1.IssuerService`; the process itself when left out.
+        #[arg(long, default_value = "")]
+        service: String,
+    },
+    /// Prints completions and the man page.
+    #[command(hide = true)]
+    Manual {
+        /// Which.
+        #[command(subcommand)]
+        manual: Manual,
+    },
     /// Token keys.
     Keys {
         /// What to do with them.
@@ -41,6 +59,40 @@ pub enum Command {
         #[command(subcommand)]
         command: StoreCommand,
     },
+}
+
+/// How far the doctor goes.
+#[derive(Debug, Options)]
+pub struct DoctorOptions {
+    /// Issues a token in a project of its own, has this verifier accept it, revokes it, has it refused, closes the project.
+    #[arg(long, value_name = "VERIFIER")]
+    pub round_trip: Option<Endpoint>,
+    /// The issuer of the round trip; then nothing else is looked at, and no settings are read. Default: the one of the settings.
+    #[arg(long, requires = "round_trip")]
+    pub issuer: Option<Endpoint>,
+    /// Who signs the certificates of both, for `https://`.
+    #[arg(long, requires_all = ["certificate", "key"])]
+    pub ca: Option<PathBuf>,
+    /// As whom both are called: roles `portal` at the issuer and `component` at the verifier.
+    #[arg(long, requires_all = ["ca", "key"])]
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, requires_all = ["ca", "certificate"])]
+    pub key: Option<PathBuf>,
+}
+
+impl DoctorOptions {
+    /// A round trip that needs no settings: both ends are named.
+    pub fn elsewhere(&self) -> Option<Trip> {
+        let (verifier, issuer) = self.round_trip.clone().zip(self.issuer.clone())?;
+        Some(Trip { issuer, verifier, tls: self.tls() })
+    }
+
+    /// The files for `https://`, if all are named.
+    pub fn tls(&self) -> Option<TlsFiles> {
+        let ((ca, certificate), key) = self.ca.clone().zip(self.certificate.clone()).zip(self.key.clone())?;
+        Some(TlsFiles { certificate, key, ca, crl: None })
+    }
 }
 
 /// What is done with keys.

@@ -1,5 +1,6 @@
 //! The commands beside serving: keys, audit, store. They print for people and end.
 
+pub mod doctor;
 pub mod transfer;
 
 use std::{

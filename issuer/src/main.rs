@@ -2,41 +2,59 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use common::{
     clock::SystemClock,
-    runtime::{hardening::keep_memory_private, service_settings, shutdown::Shutdown, telemetry},
+    runtime::{
+        doctor::{Report, healthcheck},
+        hardening::keep_memory_private,
+        service_settings,
+        shutdown::Shutdown,
+        telemetry,
+    },
 };
 use issuer::{
     args::{Args, AuditCommand, Command, KeysCommand, StoreCommand},
-    commands,
+    commands::{self, doctor},
     settings::Settings,
     wiring,
 };
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    if let Some(Command::Audit { command: AuditCommand::Verify { files, log_key, known } }) = &args.command {
+    let Args { config, command } = Args::parse();
+    let command = command.unwrap_or(Command::Serve);
+    if let Command::Audit { command: AuditCommand::Verify { files, log_key, known } } = &command {
         return told(commands::verify_audit(files, log_key, known.as_deref()));
+    }
+    if let Command::Manual { manual } = command {
+        return told(manual.print(Args::command(), &mut std::io::stdout()).map(|()| String::new()));
     }
     if keep_memory_private().is_err() {
         return failed("this process's memory cannot be kept private");
     }
-    let settings = match service_settings::load(args.config.as_deref(), "ISSUER_") {
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
+        return failed("the system starts no more threads");
+    };
+    if let Command::Doctor(options) = &command
+        && let Some(trip) = options.elsewhere()
+    {
+        return examined(&runtime.block_on(doctor::round_trip_alone(&trip, Arc::new(SystemClock))));
+    }
+    let settings = match service_settings::load(config.as_deref(), "ISSUER_") {
         Ok(file) => Settings::read(file).map_err(|mistakes| mistakes.to_string()),
         Err(mistake) => Err(mistake.to_string()),
     };
     let settings = match settings {
         Ok(settings) => settings,
+        Err(mistakes) if matches!(command, Command::Doctor(_)) => {
+            return refused(Report::of_mistakes(&mistakes).to_string().trim_end());
+        }
         Err(mistakes) => return refused(&mistakes),
     };
     if telemetry::start(&settings.service.log).is_err() {
         return failed("logging could not be started");
     }
-    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
-        return failed("the system starts no more threads");
-    };
-    let code = match args.command.unwrap_or(Command::Serve) {
+    let code = match command {
         Command::Keys { command: KeysCommand::Generate { log_key: false } } => {
             told(commands::generate_keys(&settings))
         }
@@ -62,7 +80,13 @@ fn main() -> ExitCode {
         Command::Store { command: StoreCommand::Import { file } } => {
             told(runtime.block_on(commands::transfer::import(&settings, &file)))
         }
-        Command::Audit { .. } | Command::Serve => serve(&runtime, settings),
+        Command::Doctor(options) => {
+            examined(&runtime.block_on(doctor::examine_all(&settings, &options, Arc::new(SystemClock))))
+        }
+        Command::Healthcheck { service } => {
+            told(runtime.block_on(healthcheck(&settings.service, &service)).map(|()| String::new()))
+        }
+        Command::Audit { .. } | Command::Manual { .. } | Command::Serve => serve(&runtime, settings),
     };
     // A device that does not answer keeps its thread, and must not keep the process.
     runtime.shutdown_background();
@@ -93,6 +117,12 @@ fn told<E: std::fmt::Display>(text: Result<String, E>) -> ExitCode {
         }
         Err(error) => failed(&error.to_string()),
     }
+}
+
+/// The doctor's word.
+fn examined(report: &Report) -> ExitCode {
+    print!("{report}");
+    if report.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn failed(why: &str) -> ExitCode {

@@ -5,17 +5,24 @@
 mod pki;
 mod world;
 
+use std::sync::Arc;
+
 use common::{
+    clock::SystemClock,
     proto::v1::{self as pb, RefusalReason, TokenType},
-    runtime::methods::{Method, Role},
+    runtime::{
+        doctor::Page,
+        methods::{Method, Role},
+    },
 };
 use harness::{
     calls::{self, Selector, tokens},
     orders::{self, OWNER, PARTNER, pseudonymise, reversible},
 };
+use issuer::commands::doctor::round_trip_alone;
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt as _;
-use world::{COMPONENT, NARROW, OPERATOR, PORTAL, STRANGER, VERIFIER, World};
+use world::{COMPONENT, NARROW, OPERATOR, PORTAL, STRANGER, TESTER, VERIFIER, World};
 
 /// Which of the two a table is of.
 type Reach = fn(&calls::Calls) -> Channel;
@@ -50,6 +57,25 @@ async fn every_cell_of_the_matrix_is_as_the_tables_say() {
         }
     }
     assert_eq!(cells, 6 * (tables[0].0.len() + tables[1].0.len()));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_trip_needs_one_organisation_at_the_issuer_and_a_component_at_the_verifier() {
+    let world = World::start().await;
+    world.ours().fresh().await;
+    let clock = || Arc::new(SystemClock);
+    let told = round_trip_alone(&world.trip(TESTER), clock()).await.to_string();
+    assert!(told.contains("ok    round trip: issued, accepted, revoked, and refused"), "{told}");
+    for name in [STRANGER, COMPONENT] {
+        let told = round_trip_alone(&world.trip(name), clock()).await.to_string();
+        assert!(told.contains("FAIL  round trip") && told.contains(Page::Callers.address()), "{told}");
+    }
+    // Let in by the issuer alone: what it began is closed all the same.
+    let told = round_trip_alone(&world.trip(PORTAL), clock()).await.to_string();
+    assert!(told.contains("FAIL  round trip: the verifier did not accept"), "{told}");
+    let closed = world.trail().lines().filter(|line| line.contains("\"reason\":\"close_project\"")).count();
+    assert_eq!(closed, 2, "{}", world.trail());
     world.end().await;
 }
 

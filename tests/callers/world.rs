@@ -14,6 +14,7 @@ use common::{
 };
 use harness::{calls::Calls, keys, orders::OWNER};
 use hyper_util::rt::TokioIo;
+use issuer::commands::doctor::Trip;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -21,6 +22,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use crate::pki::{Authority, write};
 
 pub(crate) const PORTAL: &str = "spiffe://ipms.test/portal";
+/// Follows tokens through: at the issuer a Portal for the organisation of round trips, at the verifier a component.
+pub(crate) const TESTER: &str = "spiffe://ipms.test/tester";
 /// A Portal for one organisation, one project and one type.
 pub(crate) const NARROW: &str = "spiffe://ipms.test/narrow";
 pub(crate) const VERIFIER: &str = "verifier.ipms.test";
@@ -53,7 +56,10 @@ impl World {
         let (keys, store, audit) = (path("keys"), path("issuer.redb"), path("audit.jsonl"));
         let text = format!(
             "keys.directory = '{keys}'\nstore.path = '{store}'\naudit.path = '{audit}'\n{}",
-            listeners(&files("issuer", "localhost", 1))
+            listeners(
+                &files("issuer", "localhost", 1),
+                "roles = ['portal']\norganisations = ['d0c70000-0000-4000-8000-000000000000']"
+            )
         );
         let settings = issuer::settings::Settings::read(file(&text, "ISSUER_")).unwrap();
         let bound = issuer::wiring::start(settings, Arc::<SystemClock>::clone(&clock), shutdown.clone());
@@ -70,7 +76,7 @@ impl World {
             own.ca.display(),
             own.certificate.display(),
             own.key.display(),
-            listeners(&files("verifier", "localhost", 3))
+            listeners(&files("verifier", "localhost", 3), "roles = ['component']")
         );
         let settings = verifier::settings::Settings::read(file(&text, "VERIFIER_"), "follower-a").unwrap();
         let starting = verifier::wiring::start(settings, clock, BootId([1; 16]), shutdown.clone());
@@ -97,6 +103,13 @@ impl World {
         Calls::over(self.channel(PORTAL, self.issuer), self.channel(COMPONENT, self.verifier))
     }
 
+    /// A round trip as `name`, over TLS.
+    pub(crate) fn trip(&self, name: &str) -> Trip {
+        let files = write(self.folder.path(), "doctor", &self.ca.issue(&[name], 8, 2090), &self.ca.pem, None);
+        let at = |address: SocketAddr| format!("https://localhost:{}", address.port()).parse().unwrap();
+        Trip { issuer: at(self.issuer), verifier: at(self.verifier), tls: Some(files) }
+    }
+
     /// What was written down so far.
     pub(crate) fn trail(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap()
@@ -114,14 +127,14 @@ impl World {
     }
 }
 
-fn listeners(files: &TlsFiles) -> String {
+fn listeners(files: &TlsFiles, tester: &str) -> String {
     let show = |path: &Path| path.display().to_string();
     format!(
         "grpc.listen = '127.0.0.1:0'\nadmin.listen = '127.0.0.1:0'\ntoken.holder_required = ['REVERSE']\n\
          tls.certificate = '{}'\ntls.key = '{}'\ntls.client_ca = '{}'\ntls.crl = '{}'\n\
          [callers]\n'{PORTAL}'.roles = ['portal']\n'{VERIFIER}'.roles = ['verifier']\n\
          '{COMPONENT}'.roles = ['component']\n'{OPERATOR}'.roles = ['operator']\n\
-         [callers.'{NARROW}']\nroles = ['portal']\norganisations = ['{OWNER}']\nprojects = ['p1']\n\
+         [callers.'{TESTER}']\n{tester}\n[callers.'{NARROW}']\nroles = ['portal']\norganisations = ['{OWNER}']\nprojects = ['p1']\n\
          token_types = ['PSEUDONYMISATION']\n",
         show(&files.certificate),
         show(&files.key),

@@ -238,8 +238,14 @@ impl Program {
 
     /// Runs one of its commands with the same settings, to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with(arguments, &[])
+    }
+
+    /// As [`Program::run`], with more variables, named in full.
+    pub fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         let mut command = Command::new(built().join(self.name));
         command.args(arguments).env_clear().envs(self.settings.iter().cloned()).current_dir(&self.folder);
+        command.envs(variables.iter().copied());
         command.stdin(Stdio::null()).output().unwrap()
     }
 

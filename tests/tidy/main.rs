@@ -96,6 +96,24 @@ fn readme_and_guide_quote_a_component_that_is_compiled_in_at_most_15_lines() {
 }
 
 #[test]
+fn every_page_that_the_doctor_names_is_in_the_runbook() {
+    for page in common::runtime::doctor::Page::ALL {
+        let (file, anchor) = page.address().split_once('#').unwrap();
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        let headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+        let found = headings.filter(|heading| slug(heading) == anchor).count();
+        assert_eq!(found, 1, "{anchor}");
+    }
+    assert_eq!(slug("Doctor: audit trail"), "doctor-audit-trail");
+}
+
+/// The anchor that a heading has in Markdown, as forges make it.
+fn slug(heading: &str) -> String {
+    let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || "-_ ".contains(*letter));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
 fn the_clients_in_other_languages_have_at_most_30_lines() {
     for client in ["python/verify.py", "node/verify.mjs"] {
         let text = fs::read_to_string(root().join("verifier/examples").join(client)).unwrap();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use common::runtime::manual::Manual;
 
 /// Validates tokens from memory, beside every component that uses them.
 #[derive(Clone, Debug, Eq, Parser, PartialEq)]
@@ -17,12 +18,28 @@ pub struct Args {
 }
 
 /// What the program can do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Subcommand)]
+#[derive(Clone, Debug, Eq, PartialEq, Subcommand)]
 pub enum Command {
     /// Follows the issuer and answers.
     Serve,
     /// Reads all settings, tells every mistake, and ends.
     CheckConfig,
+    /// Looks at settings, keys, clocks, certificates, the issuers and the verifier that runs; tells what to do about each
+    /// failure.
+    Doctor,
+    /// Asks the running verifier's health. Ends with 0 when it is served, else with 1.
+    Healthcheck {
+        /// A name of `grpc.health.v1`, such as `ipms.token.v1.VerifierService/REVERSE`; the process itself when left out.
+        #[arg(long, default_value = "")]
+        service: String,
+    },
+    /// Prints completions and the man page.
+    #[command(hide = true)]
+    Manual {
+        /// Which.
+        #[command(subcommand)]
+        manual: Manual,
+    },
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod adapters;
 pub mod application;
 pub mod args;
+pub mod doctor;
 pub mod domain;
 pub mod settings;
 pub mod transport;

@@ -2,13 +2,18 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use common::{
     clock::SystemClock,
-    runtime::{hardening::keep_memory_private, service_settings, telemetry},
+    runtime::{
+        doctor::{Report, healthcheck},
+        hardening::keep_memory_private,
+        service_settings, telemetry,
+    },
 };
 use verifier::{
     args::{Args, Command},
+    doctor,
     settings::{PREFIX, Settings},
     wiring,
 };
@@ -26,18 +31,24 @@ fn main() -> ExitCode {
             return if told.use_stderr() { ExitCode::from(MISUSED) } else { ExitCode::SUCCESS };
         }
     };
+    let command = args.command.clone().unwrap_or(Command::Serve);
+    if let Command::Manual { manual } = command {
+        return ended(manual.print(Args::command(), &mut std::io::stdout()));
+    }
     if keep_memory_private().is_err() {
-        eprintln!("this process's memory cannot be kept private");
-        return ExitCode::FAILURE;
+        return ended(Err("this process's memory cannot be kept private"));
     }
     let settings = match read(&args) {
         Ok(settings) => settings,
         Err(mistakes) => {
-            eprintln!("{mistakes}");
+            let mistakes = mistakes.to_string();
+            let examined =
+                matches!(command, Command::Doctor).then(|| Report::of_mistakes(&mistakes).to_string());
+            eprintln!("{}", examined.as_deref().unwrap_or(&mistakes).trim_end());
             return ExitCode::from(MISUSED);
         }
     };
-    match args.command.unwrap_or(Command::Serve) {
+    match command {
         Command::CheckConfig => match settings.check_files(Arc::new(SystemClock)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(mistakes) => {
@@ -45,7 +56,34 @@ fn main() -> ExitCode {
                 ExitCode::from(MISUSED)
             }
         },
-        Command::Serve => serve(settings),
+        Command::Doctor => match runtime() {
+            Ok(runtime) => {
+                let report = runtime.block_on(doctor::examine(&settings, Arc::new(SystemClock)));
+                print!("{report}");
+                if report.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+            Err(error) => ended(Err(error)),
+        },
+        Command::Healthcheck { service } => match runtime() {
+            Ok(runtime) => ended(runtime.block_on(healthcheck(&settings.service, &service))),
+            Err(error) => ended(Err(error)),
+        },
+        Command::Manual { .. } | Command::Serve => serve(settings),
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// A command that says nothing when it went well.
+fn ended<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("verifier: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -60,7 +98,7 @@ fn serve(settings: Settings) -> ExitCode {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "no runtime");

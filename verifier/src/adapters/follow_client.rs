@@ -2,61 +2,25 @@
 
 mod convert;
 
-use std::{path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
+pub use common::runtime::dial::{Endpoint, InvalidEndpoint};
 use common::{
     proto::v1::{self as pb, trust_service_client::TrustServiceClient},
-    runtime::tls::ClientTls,
+    runtime::{dial::deepest, tls::ClientTls},
 };
-use hyper_util::rt::TokioIo;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use tokio::{net::UnixStream, sync::mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Response, Status, Streaming,
-    transport::{Channel, Endpoint as Target, Uri},
+    transport::{Channel, Endpoint as Target},
 };
 
 use crate::domain::{
     feed::{Feed, Gone, Issuers, Said},
     session::Input,
 };
-
-/// Where an issuer listens: `https://host:port`, `http://host:port` or `unix:/path`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Endpoint {
-    /// Over TLS; the issuer's certificate names this host.
-    Https(Uri),
-    /// Over TCP, with nothing proved.
-    Http(Uri),
-    /// Over a socket of this machine.
-    Unix(PathBuf),
-}
-
-impl FromStr for Endpoint {
-    type Err = InvalidEndpoint;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            let path = PathBuf::from(path);
-            return if path.is_absolute() { Ok(Self::Unix(path)) } else { Err(InvalidEndpoint) };
-        }
-        let uri: Uri = text.parse().map_err(|_uri| InvalidEndpoint)?;
-        if uri.port().is_none() || uri.path() != "/" || uri.query().is_some() {
-            return Err(InvalidEndpoint);
-        }
-        match uri.scheme_str() {
-            Some("https") => Ok(Self::Https(uri)),
-            Some("http") => Ok(Self::Http(uri)),
-            Some(_) | None => Err(InvalidEndpoint),
-        }
-    }
-}
-
-/// Not an endpoint.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("must be https://host:port, http://host:port or unix:/absolute/path")]
-pub struct InvalidEndpoint;
 
 /// Who follows.
 #[derive(Clone, Debug)]
@@ -146,20 +110,11 @@ impl Issuers for FollowClient {
 #[error("at least one issuer must be named")]
 pub struct NoEndpoints;
 
-/// What went wrong at the bottom: the rest of the chain says only that something did.
-fn deepest(error: &tonic::transport::Error) -> &(dyn std::error::Error + 'static) {
-    let mut deepest: &(dyn std::error::Error + 'static) = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest
-}
-
 async fn channel(
     endpoint: &Endpoint,
     tls: Option<&Arc<ClientTls>>,
 ) -> Result<Channel, tonic::transport::Error> {
-    let prepared = |target: Target| {
+    let patient = |target: Target| {
         target
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
@@ -168,28 +123,7 @@ async fn channel(
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
     };
-    match endpoint {
-        Endpoint::Https(uri) => {
-            let tls = tls.map(Arc::clone);
-            let connector = tower::service_fn(move |uri: Uri| {
-                let tls = tls.clone();
-                async move {
-                    let none = || std::io::Error::other("issuer.ca, certificate and key are not given");
-                    tls.ok_or_else(none)?.connect(&uri).await.map(TokioIo::new)
-                }
-            });
-            prepared(Target::from(uri.clone())).connect_with_connector(connector).await
-        }
-        Endpoint::Http(uri) => prepared(Target::from(uri.clone())).connect().await,
-        Endpoint::Unix(path) => {
-            let path = path.clone();
-            let connector = tower::service_fn(move |_uri: Uri| {
-                let path = path.clone();
-                async move { UnixStream::connect(path).await.map(TokioIo::new) }
-            });
-            prepared(Target::from_static("http://localhost")).connect_with_connector(connector).await
-        }
-    }
+    endpoint.connect(tls, patient).await
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Response<Streaming<pb::FollowResponse>>, Status>> + Send>>;

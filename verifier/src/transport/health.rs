@@ -21,6 +21,9 @@ const TYPES: [(TokenType, &str); 3] = [
     (TokenType::Secondary, "ipms.token.v1.VerifierService/SECONDARY"),
 ];
 
+/// The names of the types.
+pub const TYPE_NAMES: [&str; 3] = [TYPES[0].1, TYPES[1].1, TYPES[2].1];
+
 /// A lease ends by itself, so somebody has to look.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
