@@ -35,7 +35,7 @@ async fn a_frozen_connection_is_rebuilt_while_the_server_is_well() {
     let made = proxy.made();
     proxy.silence_those_that_stand();
     // Nobody asks anything: the watchdog alone finds out.
-    in_time("all are rebuilt", async || (proxy.made() >= made + 6).then_some(())).await;
+    in_time("all are rebuilt", async || (proxy.made() >= made + 4).then_some(())).await;
     assert_eq!(store.project(id("p")).await, Ok(Some(project("p", 1, &[]))));
     appended(&store, &log).await;
 }

@@ -10,6 +10,7 @@ mod keys;
 mod reads;
 mod refusal;
 mod register;
+mod rounds;
 mod scripts;
 mod standing;
 mod steps;

@@ -21,6 +21,7 @@ use super::{
     checks::Unfit,
     keeper::{Keeper, Live, Target, dial},
     refusal::Refusal,
+    rounds::Rounds,
     standing::Standing,
     whereabouts::Lookout,
 };
@@ -84,6 +85,7 @@ struct Lines {
 struct Line {
     live: watch::Receiver<Option<Live>>,
     broken: mpsc::Sender<u64>,
+    rounds: Rounds<Cmd, Value>,
 }
 
 impl Connections {
@@ -103,7 +105,7 @@ impl Connections {
             let (broken, told) = mpsc::channel(WRITING);
             let random = StdRng::from_seed(random.random());
             keepers.spawn(Keeper { target: target.clone(), publish, told, random }.run(first.take()));
-            Line { live, broken }
+            Line { live, broken, rounds: Rounds::default() }
         };
         let writing = (0..WRITING).map(&mut keep).collect();
         let reading = (0..READING).map(&mut keep).collect();
@@ -144,7 +146,7 @@ impl Connections {
             let live = receiver.wait_for(Option::is_some).await.ok().and_then(|live| live.clone());
             let live = live.ok_or(Refusal::NoAnswer)?;
             used = Some(live.number);
-            self.run(&live, call, replicas).await
+            self.run(taken, &live, call, replicas).await
         });
         let outcome = outcome.await.unwrap_or(Err(Refusal::NoAnswer));
         // Without a connection, why there is none is known already.
@@ -164,52 +166,82 @@ impl Connections {
     }
 
     /// Runs it, after teaching the server the script if it does not know it.
-    async fn run(&self, live: &Live, call: &Call, replicas: u32) -> Result<Value, Refusal> {
-        let first = self.attempt(live, call, replicas).await;
+    async fn run(&self, taken: &Line, live: &Live, call: &Call, replicas: u32) -> Result<Value, Refusal> {
+        let first = self.attempt(taken, live, call, replicas).await;
         if first != Err(Refusal::NoScript) {
             return first;
         }
         let mut teach = redis::cmd("SCRIPT");
         teach.arg("LOAD").arg(call.text);
         live.connection.ask::<Value>(&teach).await?;
-        self.attempt(live, call, replicas).await
+        self.attempt(taken, live, call, replicas).await
     }
 
-    async fn attempt(&self, live: &Live, call: &Call, replicas: u32) -> Result<Value, Refusal> {
-        let Live { connection, fsynced, .. } = live;
+    async fn attempt(&self, taken: &Line, live: &Live, call: &Call, replicas: u32) -> Result<Value, Refusal> {
         if replicas == 0 {
-            return connection.ask(&call.command()).await;
+            return live.connection.ask(&call.command()).await;
         }
-        // One write, one connection, in this order: WAIT speaks of its own connection's last write only. A step that
-        // found everything as it should be has written nothing, so something is written in any case.
-        let mut pipeline = Pipeline::new();
-        pipeline.add_command(call.command());
-        pipeline.cmd("HSET").arg(&self.touched).arg("touched").arg(1);
-        // Shorter than the deadline: why a step was refused is told behind the wait, and the connection goes on.
-        let waits = if *fsynced { 2 } else { 1 };
-        let patience = (self.deadline.as_millis() * 3 / 4 / waits).to_string();
-        pipeline.cmd("WAIT").arg(replicas).arg(&patience);
-        if *fsynced {
-            // Behind WAIT, or a replica says what it has fsynced before it has, and next after a second.
-            pipeline.cmd("WAITAOF").arg(1).arg(replicas).arg(&patience);
-        }
-        pipeline.ignore_errors();
-        let mut answers = connection.ask_all::<Vec<RedisResult<Value>>>(&pipeline).await?.into_iter();
-        let mut next = || answers.next().ok_or(Refusal::Foreign)?.map_err(|error| Refusal::from(&error));
-        let (answer, _touched, waited) = (next()?, next()?, next()?);
+        let (deadline, touched) = (self.deadline, self.touched.as_str());
+        taken
+            .rounds
+            .take(call.command(), |steps| {
+                let round = round(&steps, live.fsynced, replicas, touched, deadline);
+                let (connection, fsynced) = (live.connection.clone(), live.fsynced);
+                async move {
+                    let asked = timeout(deadline, connection.ask_all::<Vec<RedisResult<Value>>>(&round));
+                    let answers = asked.await.unwrap_or(Err(Refusal::NoAnswer))?;
+                    Ok(judge(answers, steps.len(), fsynced, replicas))
+                }
+            })
+            .await
+    }
+}
+
+/// One write, one connection, in this order: WAIT speaks of its own connection's last write only. Steps that found
+/// everything as it should be have written nothing, so something is written in any case.
+fn round(steps: &[Cmd], fsynced: bool, replicas: u32, touched: &str, deadline: Duration) -> Pipeline {
+    let mut pipeline = Pipeline::new();
+    for step in steps {
+        pipeline.add_command(step.clone());
+    }
+    pipeline.cmd("HSET").arg(touched).arg("touched").arg(1);
+    // Shorter than the deadline: why a step was refused is told behind the wait, and the connection goes on.
+    let waits = if fsynced { 2 } else { 1 };
+    let patience = (deadline.as_millis() * 3 / 4 / waits).to_string();
+    pipeline.cmd("WAIT").arg(replicas).arg(&patience);
+    if fsynced {
+        // Behind WAIT, or a replica says what it has fsynced before it has, and next after a second.
+        pipeline.cmd("WAITAOF").arg(1).arg(replicas).arg(&patience);
+    }
+    pipeline.ignore_errors();
+    pipeline
+}
+
+/// What each of `steps` steps is told: its own refusal, or that there are too few copies of all that was written.
+fn judge(
+    answers: Vec<RedisResult<Value>>,
+    steps: usize,
+    fsynced: bool,
+    replicas: u32,
+) -> Vec<Result<Value, Refusal>> {
+    let mut answers = answers.into_iter().map(|answer| answer.map_err(|error| Refusal::from(&error)));
+    let answered: Vec<_> = answers.by_ref().take(steps).collect();
+    let mut next = || answers.next().ok_or(Refusal::Foreign)?;
+    let waited = next().and_then(|_touched| next()).and_then(|waited| {
         let mut enough = from::<u32>(waited)? >= replicas;
-        if *fsynced {
+        if fsynced {
             let (here, copies): (u32, u32) = from(next()?)?;
             enough &= here >= 1 && copies >= replicas;
         }
-        if enough { Ok(answer) } else { Err(Refusal::TooFewCopies) }
-    }
+        if enough { Ok(()) } else { Err(Refusal::TooFewCopies) }
+    });
+    answered.into_iter().map(|answer| answer.and_then(|value| waited.map(|()| value))).collect()
 }
 
 fn from<T: FromRedisValue>(value: Value) -> Result<T, Refusal> {
     redis::from_redis_value(value).map_err(|_of_another_form| Refusal::Foreign)
 }
 
-/// Steps of many callers share a connection; several spread the waits for replicas.
-const WRITING: usize = 4;
+/// Steps of many callers share a connection and its waits for replicas; while one waits, another is sent.
+const WRITING: usize = 2;
 const READING: usize = 2;
