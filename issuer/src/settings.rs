@@ -39,7 +39,8 @@ pub struct Settings {
     /// Where the keys are, default `keys`; what they are encrypted with, default nothing; and the PKCS#11 token that has
     /// token keys, default none.
     pub keys: Place,
-    /// How long each key signs, 1 h to 3650 d, before the next one of the folder takes over. Default: for ever.
+    /// How long each key signs, 1 h to 3650 d and at least a 29th of the longest lifetime, before the next one takes over.
+    /// Default: for ever.
     pub rotate_every: Option<Duration>,
     /// How long a copy of the JWKS may be used: 0 s to 1 d. Default 60 s. No key signs before every copy can have it.
     pub jwks_max_age: Duration,
@@ -123,6 +124,15 @@ impl Settings {
                 ),
             }
         }));
+        // Each key is published until the last token that it signed has expired.
+        let least = limits.longest_lifetime() / RETIRED_AT_ONCE;
+        if rotate_every.is_some_and(|every| every < least) {
+            let must = format!(
+                "be at least {least:?} where tokens live for {:?}: no more keys can be published at once",
+                limits.longest_lifetime()
+            );
+            file_ref.refuse("keys.rotate_every", &must);
+        }
         file.finish()?;
         Ok(Self {
             service,
@@ -256,6 +266,8 @@ const URL_FORMS: &str = "be redis://[user@]host[:port][/db], unix:///path, \
 /// How long a call to Redis may take, unless told otherwise.
 const DEADLINE: Duration = Duration::from_millis(500);
 const MILLISECOND: Duration = Duration::from_millis(1);
+/// Of the 32 keys that can be published one signs, one stands by, and one retires just now.
+const RETIRED_AT_ONCE: u32 = 29;
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
@@ -312,6 +324,31 @@ mod tests {
         for refused in ["['everything']", "['maxmemory-policy']", "'appendfsync'"] {
             let mistakes = store(refused).unwrap_err().to_string();
             assert!(mistakes.contains("store.accept_risks"), "{mistakes}");
+        }
+    }
+
+    #[test]
+    fn a_rotation_is_neither_too_slow_nor_faster_than_keys_can_be_published() {
+        let every = |every: &str, longest: &str| {
+            let limits =
+                ["pseudonymisation", "secondary"].map(|kind| format!("limits.{kind}.lifetime = '{longest}'"));
+            read(&format!("keys.rotate_every = '{every}'\n{}", limits.join("\n")))
+        };
+        for (good, longest) in [("3650d", "30d"), ("25h", "30d"), ("1h", "29h")] {
+            assert!(every(good, longest).is_ok(), "{good}");
+        }
+        for (bad, longest, told) in [
+            (
+                "3651d",
+                "30d",
+                "keys.rotate_every (file) must be a duration such as 15m, from 3600s to 315360000s",
+            ),
+            ("59m", "1h", "keys.rotate_every (file) must be a duration"),
+            ("24h", "30d", "keys.rotate_every must be at least 89379"),
+            ("1h", "30h", "keys.rotate_every must be at least"),
+        ] {
+            let mistakes = every(bad, longest).unwrap_err().to_string();
+            assert!(mistakes.contains(told), "{mistakes}");
         }
     }
 

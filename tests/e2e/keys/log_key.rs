@@ -75,16 +75,39 @@ async fn section_5_the_log_key_is_exchanged_without_a_gap_in_trust() {
     programs.issuer.terminate().await;
     run(&programs, &["keys", "switch-log-key"]).unwrap();
     programs.restart_issuer().await;
+    // A statement and a head of the new key are enough, without a revocation between.
+    programs.fresh().await;
     let again = programs.issue(orders::pseudonymise("study", OWNER)).await.unwrap();
     let later = programs.revoke(tokens([&again.record.unwrap().token_id])).await.unwrap();
     assert_eq!(later.cursor.unwrap().sequence, revoked.cursor.unwrap().sequence + 1, "the log is the same");
     programs.seen(&later).await;
     watch.end().await;
 
-    // 4. Verifiers pin the new one alone, and begin a new file: the former names the key that is pinned no more.
+    // 4. Verifiers pin the new one alone, one of them while no issuer is there, and twice: it goes on from its file.
+    // The second change of the file shows that the first lease since then is in it as a whole.
+    for _ in 0..2 {
+        let before = std::fs::read(programs.path("view")).unwrap();
+        let changed = async || (std::fs::read(programs.path("view")).unwrap() != before).then_some(());
+        until("its own lease is written", changed).await;
+    }
+    programs.issuer.kill();
+    for _ in 0..2 {
+        programs.verifier.kill();
+        programs.verifier.set("ISSUER__LOG_KEYS", "keys/log.public.pem");
+        programs.verifier.spawn();
+        programs.call_anew();
+        until("the verifier goes on from its file", async || {
+            let answer = programs.verify(&good).await.ok()?;
+            matches!(answer.verdict, Some(Verdict::Accepted(_))).then_some(())
+        })
+        .await;
+        for token in [&bad.token, &again.token] {
+            assert_eq!(programs.refused(token).await, RefusalReason::Revoked);
+        }
+    }
+    programs.restart_issuer().await;
+    programs.fresh().await;
     programs.verifier.terminate().await;
-    programs.verifier.set("ISSUER__LOG_KEYS", "keys/log.public.pem");
-    std::fs::remove_file(programs.path("view")).unwrap();
     programs.restart_verifier().await;
     programs.fresh().await;
     for token in [&bad.token, &again.token] {

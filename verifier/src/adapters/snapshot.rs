@@ -64,6 +64,8 @@ pub struct Snapshot {
     holder: Option<(u64, BootId)>,
     /// The file names it.
     named: bool,
+    /// The file names the log keys that are pinned now.
+    identified: bool,
 }
 
 /// A file that was opened.
@@ -162,10 +164,12 @@ impl Snapshot {
             torn: loose_end,
             holder: None,
             named: false,
+            identified: identified.as_ref() == Some(identity),
         };
-        if !identified {
+        if identified.is_none() {
             let payload = snapshot.identity.to_bytes();
             snapshot.write(&[Frame { kind: frames::IDENTITY, payload: &payload }])?;
+            snapshot.identified = true;
         }
         snapshot.mend()?;
         Ok((snapshot, view, rolled_back, predecessor))
@@ -243,7 +247,13 @@ impl Book for Snapshot {
 
     fn lease(&mut self, record: LeaseRecord) -> io::Result<()> {
         self.mend()?;
-        // With a lease, not before: a file that was touched since its last lease has none.
+        // With a lease, not before: a file that was touched since its last lease has none. So while no issuer answers it goes
+        // on from keys of which one is pinned still.
+        if !self.identified {
+            let frame = Frame { kind: frames::IDENTITY, payload: &self.identity.to_bytes() };
+            self.file.append_unsynced(&[frame]).inspect_err(|_| self.torn = true)?;
+            self.identified = true;
+        }
         if let Some((instance, boot)) = self.holder.filter(|_| !self.named)
             && let Some(file) = number(&self.path)
         {

@@ -9,7 +9,7 @@ use common::{
 use super::Damage;
 use crate::domain::feed::Run;
 
-/// Whose log the file holds. First in the file.
+/// Whose log the file holds. First in the file, and again with a lease once other log keys are pinned.
 pub(super) const IDENTITY: u8 = 1;
 /// A run of entries, proven by a later head.
 pub(super) const ENTRIES: u8 = 2;
@@ -45,7 +45,7 @@ impl Identity {
         out
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (issuer, rest) = text(bytes)?;
         let (realm, rest) = text(rest)?;
         let (keys, []) = rest.as_chunks::<32>() else { return None };
@@ -53,12 +53,14 @@ impl Identity {
         Some(Self { issuer, realm, log_keys })
     }
 
-    /// Whether a file that begins with `payload` is of this identity. One log key in common will do: they are exchanged
-    /// one by one.
-    pub(super) fn is_of(&self, payload: &[u8]) -> Result<bool, Damage> {
-        let theirs = Self::from_bytes(payload).ok_or(Damage::Malformed)?;
+    /// Whether a file of `theirs` is of this identity. One log key in common will do: they are exchanged one by one.
+    pub(super) fn goes_on_from(&self, theirs: &Self) -> bool {
         let shared = theirs.log_keys.iter().any(|key| self.log_keys.contains(key));
-        Ok(theirs.issuer == self.issuer && theirs.realm == self.realm && shared)
+        shared && self.is_of_realm(theirs)
+    }
+
+    pub(super) fn is_of_realm(&self, theirs: &Self) -> bool {
+        (&theirs.issuer, &theirs.realm) == (&self.issuer, &self.realm)
     }
 }
 

@@ -9,7 +9,7 @@ use common::{
         lease::{BootId, LeaseRecord},
         log::Log,
     },
-    trust::{LogKeys, Signed, Trust, Verified},
+    trust::{LogKeys, NotTrusted, Signed, Statement as _, Trust, Verified},
 };
 
 use super::{
@@ -26,13 +26,14 @@ use crate::{
 pub(super) struct Loader<'a> {
     identity: &'a Identity,
     keys: &'a LogKeys,
-    identified: bool,
+    /// What the file said last of itself.
+    identified: Option<Identity>,
     /// Everything before the last head; before the first head, everything.
     log: Option<Log>,
     /// Runs behind the last head: no head covers them yet.
     uncovered: Vec<Run>,
     head: Option<(Head, Signed)>,
-    trust: Option<Verified<Trust>>,
+    trust: Option<(Trust, Signed)>,
     lease: Option<LeaseRecord>,
     holder: Option<Holder>,
     pub(super) entries: u64,
@@ -46,8 +47,8 @@ pub(super) struct Loaded {
     pub(super) lease: Option<LeaseRecord>,
     /// Who held the file last.
     pub(super) holder: Option<Holder>,
-    /// Whether the file has an identity yet.
-    pub(super) identified: bool,
+    /// Whose the file says it is; nothing when it is new.
+    pub(super) identified: Option<Identity>,
     /// Runs at the end that no head covers: not believed, and to be taken out of the file.
     pub(super) loose_end: bool,
 }
@@ -57,7 +58,7 @@ impl<'a> Loader<'a> {
         Self {
             identity,
             keys,
-            identified: false,
+            identified: None,
             log: None,
             uncovered: Vec::new(),
             head: None,
@@ -71,17 +72,18 @@ impl<'a> Loader<'a> {
 
     pub(super) fn take(&mut self, frame: Frame<'_>) -> Result<(), Stop> {
         match frame.kind {
-            frames::IDENTITY if !self.identified => {
-                if !self.identity.is_of(frame.payload)? {
+            frames::IDENTITY => {
+                let theirs = Identity::from_bytes(frame.payload).ok_or(Damage::Malformed)?;
+                if !self.identity.is_of_realm(&theirs) {
                     return Err(Stop::Foreign);
                 }
-                self.identified = true;
+                self.identified = Some(theirs);
                 Ok(())
             }
-            _ if !self.identified => Err(Damage::Malformed.into()),
+            _ if self.identified.is_none() => Err(Damage::Malformed.into()),
             frames::ENTRIES => self.run(RunFrame::read(frame.payload)?).map_err(Stop::from),
             frames::HEAD => self.cover(frames::read_signed(frame.payload)?).map_err(Stop::from),
-            frames::TRUST => self.trust(&frames::read_signed(frame.payload)?).map_err(Stop::from),
+            frames::TRUST => self.trust(frames::read_signed(frame.payload)?).map_err(Stop::from),
             frames::LEASE => {
                 self.lease = Some(LeaseRecord::from_bytes(frame.payload).ok_or(Damage::Malformed)?);
                 Ok(())
@@ -124,32 +126,39 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    fn trust(&mut self, signed: &Signed) -> Result<(), Damage> {
-        let trust = self.keys.check::<Trust>(signed)?;
-        let said = trust.statement();
+    /// Whether the log key signed it is asked of the last one only: nothing is taken from the others, and they may be of a
+    /// key that is pinned no more.
+    fn trust(&mut self, signed: Signed) -> Result<(), Damage> {
+        let said = Trust::decode(&signed.bytes).ok_or(NotTrusted::Unreadable)?;
         if said.issuer != self.identity.issuer || said.realm != self.identity.realm {
             return Err(Damage::OtherIssuer);
         }
-        if self.trust.as_ref().is_some_and(|held| held.statement().stated_at > said.stated_at) {
+        if self.trust.as_ref().is_some_and(|(held, _)| held.stated_at > said.stated_at) {
             return Err(Damage::RolledBack);
         }
         // Under longer limits an old lease may have run out before: it does not outlive a statement.
-        (self.trust, self.lease) = (Some(trust), None);
+        (self.trust, self.lease) = (Some((said, signed)), None);
         Ok(())
     }
 
-    pub(super) fn finish(self, boot: BootId, now: Now) -> Result<Loaded, Damage> {
-        let mut view = View { trust: self.trust.map(Arc::new), ..View::empty() };
+    pub(super) fn finish(self, boot: BootId, now: Now) -> Result<Loaded, Stop> {
+        if self.identified.as_ref().is_some_and(|theirs| !self.identity.goes_on_from(theirs)) {
+            return Err(Stop::Foreign);
+        }
+        let check = |(_, signed): (Trust, Signed)| self.keys.check::<Trust>(&signed);
+        let trust = self.trust.map(check).transpose().map_err(Damage::from)?;
+        let mut view = View { trust: trust.map(Arc::new), ..View::empty() };
         let mut loose_end = !self.uncovered.is_empty();
         let mut covered = None;
         if let Some((_, signed)) = self.head {
-            let head = self.keys.check::<Head>(&signed)?;
+            let head = self.keys.check::<Head>(&signed).map_err(Damage::from)?;
             let said = head.statement();
             if said.issuer != self.identity.issuer || said.realm != self.identity.realm {
-                return Err(Damage::OtherIssuer);
+                return Err(Damage::OtherIssuer.into());
             }
             let log = self.log.unwrap_or_else(Log::empty);
-            view.log = log.towards(said, now.wall)?.finish(now.wall)?;
+            let whole = log.towards(said, now.wall).and_then(|log| log.finish(now.wall));
+            view.log = whole.map_err(Damage::from)?;
             view.lease = self.lease.and_then(|record| record.resume(boot, now));
             covered = Some(head);
         } else {

@@ -26,7 +26,7 @@ impl Snapshot {
         })?;
         (self.entries, self.entry_bytes) = measure(&batch.runs);
         (self.head, self.lease, self.torn) = (Some(batch.head.clone()), None, false);
-        self.named = false;
+        (self.named, self.identified) = (false, true);
         self.rewritten = self.file.size()?;
         Ok(())
     }
@@ -69,7 +69,7 @@ impl Snapshot {
             add_if(filler, frames::LEASE, lease.as_ref().map(<[u8; _]>::as_slice))
         })?;
         (self.entries, self.entry_bytes) = total;
-        (self.torn, self.named) = (false, false);
+        (self.torn, self.named, self.identified) = (false, false, true);
         self.rewritten = self.file.size()?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use common::{
     clock::{BootInstant, Clock as _, SystemClock},
+    keys::PublicKey,
     revocation::{
         cursor::Cursor,
         lease::{Lease, Probes},
@@ -217,14 +218,48 @@ fn a_foreign_file_stops_the_start_and_is_left_alone() {
     assert_eq!(fs::read(&path).unwrap(), bytes);
 }
 
+/// Failure: a step of the exchange after which the file is refused, or its lease lost, though no issuer was there.
 #[test]
 fn log_keys_are_exchanged_one_by_one() {
-    let written = Written::new(5);
+    let mut written = Written::new(6);
     let (_folder, path, _) = filled(&written);
-    let mut both = identity(&written);
-    both.log_keys.push(new_key().public().id());
-    let opened = Snapshot::open(&path, &both, &written.log_keys(), BOOT, now(20)).unwrap();
-    assert_eq!(opened.view.log.end().sequence, 6);
+    let old = written.key.public().clone();
+    let next = new_key();
+    let new = next.public().clone();
+    let pinned = |keys: &[&PublicKey], at| {
+        let log_keys = LogKeys::new(keys.iter().map(|key| (*key).clone()).collect()).unwrap();
+        let identity = Identity { issuer: ISSUER.into(), realm: REALM.into(), log_keys: log_keys.ids() };
+        Snapshot::open(&path, &identity, &log_keys, BOOT, at)
+    };
+    let goes_on = |opened: Result<Opened, SnapshotError>, age| {
+        let opened = opened.unwrap();
+        assert!(opened.refused.is_none(), "{:?}", opened.refused);
+        assert_eq!(opened.view.log.end().sequence, 6);
+        assert_eq!(opened.view.lease.map(|lease| lease.age(now(20).boot).as_secs()), Some(age));
+        opened.snapshot
+    };
+    // Pinned beside the old one; a start of which no issuer heard leaves the file as it was.
+    let bytes = fs::read(&path).unwrap();
+    drop(goes_on(pinned(&[&old, &new], now(20)), 10));
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    assert!(matches!(pinned(&[&new], now(20)), Err(SnapshotError::Foreign)), "not pinned beside the old one");
+    let mut snapshot = goes_on(pinned(&[&old, &new], now(20)), 10);
+    snapshot.lease(lease(12).record(BOOT)).unwrap();
+    drop(snapshot);
+    // The issuer changes to it, and says the same again.
+    let mut snapshot = goes_on(pinned(&[&old, &new], now(20)), 8);
+    written.key = next;
+    snapshot.trust(&written.trust(6, Limits::default())).unwrap();
+    snapshot.append(&Batch { runs: Vec::new(), head: written.head(0, 6, 401) }).unwrap();
+    snapshot.lease(lease(14).record(BOOT)).unwrap();
+    drop(snapshot);
+    // Pinned alone, with a start that nobody answers, and then with one that is answered.
+    drop(goes_on(pinned(&[&new], now(20)), 6));
+    let mut snapshot = goes_on(pinned(&[&new], now(20)), 6);
+    snapshot.lease(lease(16).record(BOOT)).unwrap();
+    drop(snapshot);
+    goes_on(pinned(&[&new], now(20)), 4);
+    assert!(matches!(pinned(&[&old], now(20)), Err(SnapshotError::Foreign)), "the old one is behind us");
 }
 
 #[test]
