@@ -37,6 +37,7 @@ use crate::{
         realm::{Blinding, Realm},
         restore::restore,
         signing_pool::SigningPool,
+        timer::{RuntimeTimer, Timer},
         trail::Trail,
     },
     domain::{
@@ -212,10 +213,13 @@ pub async fn open_over(
         key: Arc::clone(&keys.log),
     };
     let policy = Arc::new(ArcSwap::new(restored.policy));
+    let timer: Arc<dyn Timer> = Arc::new(RuntimeTimer);
     let parts = WriterParts {
         store: Arc::clone(&store),
         trail: Arc::clone(&trail),
         clock: Arc::clone(&clock),
+        timer: Arc::clone(&timer),
+        pool: SigningPool::start(NonZeroUsize::MIN, 2)?,
         announcer,
         followers: Arc::clone(&followers),
         keys: Arc::clone(&book),
@@ -236,6 +240,7 @@ pub async fn open_over(
         store,
         trail,
         clock,
+        timer,
         entropy,
         log,
         followers,
@@ -297,7 +302,6 @@ pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) ->
         settings: settings.service,
         health,
         admin,
-        http: None,
         shutdown,
         counts,
         clock: Arc::clone(&realm.clock),

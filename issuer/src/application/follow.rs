@@ -13,7 +13,7 @@ use common::{
 };
 
 use crate::{
-    application::realm::Realm,
+    application::{realm::Realm, timer::within},
     domain::{
         chain::Chain,
         chunks::Chunk,
@@ -284,7 +284,7 @@ async fn enter(realm: &Realm, follower: &Follower, limits: PerType<Duration>) ->
         }
     };
     // Later is early enough: a probe is answered once it is there.
-    tokio::time::timeout(SHOWN, shown).await.ok();
+    let _late = within(&*realm.timer, SHOWN, shown).await;
     Ok(session)
 }
 

@@ -14,5 +14,6 @@ pub mod restore;
 pub mod revoke;
 pub mod rotate_keys;
 pub mod signing_pool;
+pub mod timer;
 pub mod tokens;
 pub mod trail;

@@ -13,6 +13,7 @@ use crate::{
         key_book::KeyBook,
         log::{LogHandle, Published},
         signing_pool::SigningPool,
+        timer::Timer,
         trail::Trail,
     },
     domain::{
@@ -40,6 +41,8 @@ pub struct Realm {
     pub trail: Arc<Trail>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How it passes.
+    pub timer: Arc<dyn Timer>,
     /// Random bytes.
     pub entropy: Arc<dyn Entropy>,
     /// The revocation log.

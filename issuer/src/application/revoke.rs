@@ -215,8 +215,7 @@ pub async fn await_visibility(
         Reach::NotYet => return Err(AwaitError::Unknown),
         Reach::Lost => return Err(AwaitError::Lost),
     }
-    let deadline = tokio::time::sleep(timeout);
-    tokio::pin!(deadline);
+    let mut deadline = realm.timer.sleep(timeout);
     loop {
         let moved = realm.followers.moved();
         tokio::pin!(moved);
@@ -228,10 +227,11 @@ pub async fn await_visibility(
         // Time alone can end a lease; looked at often enough to follow a clock that a test turns.
         let next = visibility.next_change.map_or(LOOK, |at| at.since(now.boot).clamp(SHORTEST, LOOK));
         tokio::select! {
+            biased;
             () = &mut deadline => return Ok(visibility),
             // A thousand verifiers acknowledge within milliseconds: one look for all that come together.
-            () = &mut moved => tokio::time::sleep(SHORTEST).await,
-            () = tokio::time::sleep(next) => {}
+            () = &mut moved => realm.timer.sleep(SHORTEST).await,
+            () = realm.timer.sleep(next) => {}
         }
     }
 }

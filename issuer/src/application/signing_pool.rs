@@ -16,7 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Runs jobs of a fraction of a millisecond. Dropped: what is queued is still done, then the threads end.
 pub struct SigningPool {
-    queue: SyncSender<Job>,
+    /// `None`: whoever asks does the job.
+    queue: Option<SyncSender<Job>>,
     places: Arc<Semaphore>,
 }
 
@@ -41,7 +42,13 @@ impl SigningPool {
             let jobs = Arc::clone(&jobs);
             thread::Builder::new().name(format!("signing-{number}")).spawn(move || work(&jobs))?;
         }
-        Ok(Self { queue, places: Arc::new(Semaphore::new(depth)) })
+        Ok(Self { queue: Some(queue), places: Arc::new(Semaphore::new(depth)) })
+    }
+
+    /// Has no thread: a job is done at once by whoever asks, and keeps it that long. For a simulation, whose order of
+    /// things no thread may decide.
+    pub fn without_threads(places: usize) -> Self {
+        Self { queue: None, places: Arc::new(Semaphore::new(places)) }
     }
 
     /// A place for a job whose preparation costs something: whoever gets none has not begun.
@@ -67,6 +74,7 @@ impl SigningPool {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotRun> {
+        let Some(queue) = &self.queue else { return Ok(job()) };
         let (begin, taken) = oneshot::channel();
         let (answer, answered) = oneshot::channel();
         let job = move || {
@@ -76,7 +84,7 @@ impl SigningPool {
                 answer.send(job()).ok();
             }
         };
-        self.queue.try_send(Box::new(job)).map_err(|refused| match refused {
+        queue.try_send(Box::new(job)).map_err(|refused| match refused {
             TrySendError::Full(_) => NotRun::Full,
             TrySendError::Disconnected(_) => NotRun::Failed,
         })?;

@@ -1,6 +1,6 @@
 //! Keeps up with an issuer: carries what it says to the session, and does what the session decides. Judges nothing.
 
-mod keeper;
+pub mod keeper;
 
 use std::{
     future::Future,

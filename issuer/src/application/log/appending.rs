@@ -9,7 +9,7 @@ use common::{
 
 use super::{AppendError, Asked, Published, Writer, published::note_versions, step::Step};
 use crate::{
-    application::restore::RUN,
+    application::{restore::RUN, timer::within},
     domain::{
         chunks::Chunk,
         event::{self, What},
@@ -40,11 +40,11 @@ impl Writer {
                 // Waking a thousand streams puts the answer to the caller behind a thousand tasks. So the lines go to the
                 // disk first, which mostly takes less than this; a slow or broken one holds no revocation up for longer.
                 let mut writing = pin!(self.write_down(&step, &batch));
-                let at_once = tokio::time::timeout(AT_ONCE, &mut writing).await;
+                let at_once = within(&*self.parts.timer, AT_ONCE, &mut writing).await;
                 self.tell(after, &step);
                 let written = match at_once {
-                    Ok(written) => written,
-                    Err(_slow) => writing.await,
+                    Some(written) => written,
+                    None => writing.await,
                 };
                 if grants { written.map_err(|_why| AppendError::Unaudited) } else { Ok(()) }
             }
@@ -105,7 +105,7 @@ impl Writer {
         let (announcer, log) = (Arc::clone(&self.announcer), after.log.clone());
         let log_time = step.log_time;
         // Signed while the disk turns. A head over a step that fails is dropped here and seen by nobody.
-        let signing = self.pool.run(move || announcer.head(&log, base, log_time));
+        let signing = self.parts.pool.run(move || announcer.head(&log, base, log_time));
         let (appended, signed) = tokio::join!(self.parts.store.append(append), signing);
         self.parts.conditions.store_answered(appended.is_ok());
         match appended? {

@@ -62,7 +62,7 @@ impl Writer {
             // The log time of the store is durable already.
             let log_time = end.log_time.max(before.head.statement().log_time);
             let base = before.head.statement().base;
-            let signed = self.pool.run(move || announcer.head(&log, base, log_time)).await;
+            let signed = self.parts.pool.run(move || announcer.head(&log, base, log_time)).await;
             let head = self.signed(signed).ok_or(AppendError::Signing)?;
             let after = Published { head: Arc::new(head), ..after };
             let reach = (before.log.cursor(), after.log.cursor());

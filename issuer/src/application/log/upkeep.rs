@@ -76,7 +76,7 @@ impl Writer {
             (Arc::clone(&self.announcer), self.parts.policy.load_full(), next.log.clone());
         let job =
             move || Ok((announcer.head(&log, base, log_time)?, announcer.trust(&policy, &log, log_time)?));
-        let Some((head, trust)) = self.signed(self.pool.run(job).await) else {
+        let Some((head, trust)) = self.signed(self.parts.pool.run(job).await) else {
             tracing::error!("the head of the revocation log could not be signed");
             return;
         };

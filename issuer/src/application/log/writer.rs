@@ -9,10 +9,7 @@ use common::{
     clock::Clock,
     revocation::{cursor::Cursor, entry::Entry, log::Log},
 };
-use tokio::{
-    sync::{mpsc, watch},
-    time::MissedTickBehavior,
-};
+use tokio::sync::{mpsc, watch};
 
 use super::{
     Announcer, Asked, Command, LogHandle, Published, published::note_versions, recovery::Loss, rounds::Rounds,
@@ -20,7 +17,7 @@ use super::{
 use crate::{
     application::{
         conditions::Conditions, followers::Followers, key_book::KeyBook, signing_pool::SigningPool,
-        trail::Trail,
+        timer::Timer, trail::Trail,
     },
     domain::{
         chunks::Chunks,
@@ -39,6 +36,10 @@ pub struct WriterParts {
     pub trail: Arc<Trail>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How it passes.
+    pub timer: Arc<dyn Timer>,
+    /// Where heads and trust are signed: a thread of the writer's own.
+    pub pool: SigningPool,
     /// Signs heads and trust.
     pub announcer: Announcer,
     /// Who waits for them.
@@ -58,7 +59,6 @@ pub struct WriterParts {
 pub struct Writer {
     pub(super) parts: WriterParts,
     pub(super) announcer: Arc<Announcer>,
-    pub(super) pool: SigningPool,
     orders: mpsc::Receiver<Command>,
     pub(super) published: watch::Sender<Arc<Published>>,
     pub(super) loss: Loss,
@@ -70,7 +70,7 @@ impl Writer {
     /// `lost`, of which this position is known to have been reached, takes no entry.
     ///
     /// # Errors
-    /// When the head cannot be signed, or the system starts no thread.
+    /// When the head cannot be signed.
     pub fn new(
         parts: WriterParts,
         log: Log,
@@ -96,26 +96,17 @@ impl Writer {
         };
         let (publish, published) = watch::channel(Arc::new(published));
         let (orders, waiting) = mpsc::channel(QUEUE);
-        let pool = SigningPool::start(std::num::NonZeroUsize::MIN, 2)?;
         // The announcer is shared with the signing thread.
         let announcer = Arc::new(parts.announcer.clone());
         let rounds = Rounds::new(parts.issuer.clone());
-        let writer = Self {
-            parts,
-            announcer,
-            pool,
-            orders: waiting,
-            published: publish,
-            loss: Loss::of(lost),
-            rounds,
-        };
+        let writer =
+            Self { parts, announcer, orders: waiting, published: publish, loss: Loss::of(lost), rounds };
         Ok((writer, LogHandle { orders, published }))
     }
 
     /// Works until nobody can ask any more.
     pub async fn run(mut self) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = self.parts.timer.sleep(Duration::ZERO);
         let mut kept = None;
         loop {
             let command = if let Some(command) = kept.take() {
@@ -127,7 +118,8 @@ impl Writer {
                         Some(command) => command,
                         None => return,
                     },
-                    _ = tick.tick() => {
+                    () = &mut tick => {
+                        tick = self.parts.timer.sleep(TICK);
                         if self.parts.store.shared() {
                             // Told to health where it is seen; tried again at the next round.
                             self.catch_up().await.ok();
@@ -183,9 +175,6 @@ pub enum CannotStart {
     /// Head or trust could not be signed.
     #[error("the head of the revocation log could not be signed")]
     Signing(#[from] common::trust::signed::SignError),
-    /// No thread.
-    #[error("the system starts no more threads")]
-    Thread(#[from] std::io::Error),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

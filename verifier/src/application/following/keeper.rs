@@ -1,4 +1,4 @@
-//! The thread that writes the file: a slow disk delays acknowledgements, never a revocation. Decides nothing else.
+//! What the thread does that writes the file: a slow disk delays acknowledgements, never a revocation. Decides nothing else.
 
 use std::{
     collections::VecDeque,
@@ -40,16 +40,20 @@ pub(super) enum Work {
 
 /// What became of it.
 #[derive(Clone, Debug)]
-pub(super) enum Report {
+pub enum Report {
+    /// The file holds everything up to here.
     Kept(Cursor),
+    /// The file holds these token keys.
     KeysKept(Vec<KeyId>),
+    /// The file cannot be written.
     Failing,
+    /// It can again.
     Working,
 }
 
 /// Writes until nobody can ask for more.
 #[derive(Debug)]
-pub(super) struct Keeper<B> {
+pub struct Keeper<B> {
     book: B,
     clock: Arc<dyn Clock>,
     reports: UnboundedSender<Report>,
@@ -60,7 +64,8 @@ pub(super) struct Keeper<B> {
 }
 
 impl<B: Book> Keeper<B> {
-    pub(super) const fn new(book: B, clock: Arc<dyn Clock>, reports: UnboundedSender<Report>) -> Self {
+    /// Writes to `book`, and tells `reports`.
+    pub const fn new(book: B, clock: Arc<dyn Clock>, reports: UnboundedSender<Report>) -> Self {
         Self { book, clock, reports, owed: VecDeque::new(), retry: None }
     }
 
@@ -74,9 +79,7 @@ impl<B: Book> Keeper<B> {
                     }
                 }
                 Ok(Work::Relinquish(done)) => {
-                    self.write();
-                    let forgotten = self.owed.is_empty() && self.book.relinquish().is_ok();
-                    done.send(forgotten).ok();
+                    done.send(self.relinquish()).ok();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -87,7 +90,14 @@ impl<B: Book> Keeper<B> {
         self.write();
     }
 
-    fn take(&mut self, keep: Keep) {
+    /// Whether all that is owed is on the disk, and the lease forgotten there.
+    pub fn relinquish(&mut self) -> bool {
+        self.write();
+        self.owed.is_empty() && self.book.relinquish().is_ok()
+    }
+
+    /// Owes it from now on.
+    pub fn take(&mut self, keep: Keep) {
         match &keep {
             Keep::Batch(_) | Keep::Trust(_) => self.owed.push_back(keep),
             // Of no use unless all before it is on the disk, and never missed.
@@ -98,7 +108,8 @@ impl<B: Book> Keeper<B> {
         }
     }
 
-    fn write(&mut self) {
+    /// Writes what is owed, unless the disk is left alone for a while.
+    pub fn write(&mut self) {
         if self.retry.is_some_and(|at| self.clock.now().boot < at) {
             return;
         }
@@ -125,7 +136,11 @@ impl<B: Book> Keeper<B> {
         }
     }
 
-    fn offer(&self, after: u64, to: &Sender<Offer>) -> io::Result<()> {
+    /// Sends the entries behind `after`. Blocks while `to` is full.
+    ///
+    /// # Errors
+    /// The file cannot be read, or nobody listens any more.
+    pub fn offer(&self, after: u64, to: &Sender<Offer>) -> io::Result<()> {
         let Some(head) = self.book.head().map(|head| head.signed().clone()) else { return Ok(()) };
         let send = |run, last| {
             let offer = Offer { head: head.clone(), run, last };

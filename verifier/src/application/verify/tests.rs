@@ -35,7 +35,6 @@ fn ask(token: &str) -> Question<'_> {
         at_least: None,
         max_staleness: None,
         holder: None,
-        audience: None,
     }
 }
 
