@@ -210,6 +210,10 @@ impl KeySource for OneKey {
     fn look(&self) -> Vec<Arc<SigningKey>> {
         vec![Arc::clone(&self.0)]
     }
+
+    fn complaint(&self) -> Option<String> {
+        None
+    }
 }
 
 /// One verifier's feed, as `issuer::transport::follow` carries it, until one side ends it.

@@ -1,7 +1,5 @@
 //! The verifier's settings, checked all at once. The public log keys are read here, and no other file.
 
-mod authz;
-
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use common::{
@@ -18,7 +16,6 @@ use common::{
     verification::{InvalidPolicy, Policy},
 };
 
-pub use self::authz::{AuthzSettings, TrustedPeers};
 use crate::adapters::follow_client::{Endpoint, InvalidEndpoint};
 
 /// What every variable of ours begins with.
@@ -47,8 +44,6 @@ pub struct Settings {
     pub snapshot: Option<PathBuf>,
     /// Own staleness limits; they only tighten what is announced.
     pub limits: PerType<Option<Duration>>,
-    /// What proxies may ask.
-    pub authz: AuthzSettings,
 }
 
 impl Settings {
@@ -68,7 +63,6 @@ impl Settings {
         let follower_id = follower_id(&mut file, host);
         let snapshot = file.optional_path("snapshot.path");
         let limits = PerType::from_fn(|kind| staleness(&mut file, kind));
-        let authz = AuthzSettings::read(&mut file, &service);
         file.finish()?;
         Ok(Self {
             service,
@@ -82,7 +76,6 @@ impl Settings {
             follower_id,
             snapshot,
             limits,
-            authz,
         })
     }
 }

@@ -7,6 +7,7 @@
 //! // The handler takes `Extension<Admission>`.
 //! ```
 
+mod bearer;
 mod client;
 mod layer;
 

@@ -201,6 +201,12 @@ impl Log {
         Ok(Candidate { log, before, end: head.end, log_time: head.log_time })
     }
 
+    /// Whether a log of a later epoch revokes all that is live here: that has not expired by both the holder's own clock
+    /// `now` and the log time, be it of the later one. Whoever takes that log judges `exp` at its time from then on.
+    pub fn is_covered_by(&self, later: &Self, now: Timestamp) -> bool {
+        self.set.is_covered_by(&later.set, now.min(self.stated.max(later.stated)))
+    }
+
     fn push(&mut self, block: Block) {
         let blocks = Arc::make_mut(&mut self.blocks);
         match blocks.back_mut() {
@@ -262,13 +268,10 @@ impl Candidate {
         if self.log.end != self.end {
             return Err(Refused::Fork);
         }
-        if let Some(before) = self.before {
-            let live = before.trimmed(u64::MAX, now);
-            if !live.set.is_covered_by(&self.log.set) {
-                return Err(Refused::EpochLacksEntries);
-            }
-        }
         self.log.confirmed(self.log_time);
+        if self.before.is_some_and(|before| !before.is_covered_by(&self.log, now)) {
+            return Err(Refused::EpochLacksEntries);
+        }
         Ok(self.log)
     }
 }

@@ -10,7 +10,7 @@ use super::{
     entry::{Body, Entry},
     rule::{MASKS, Rule, Scope, Subject, projected},
 };
-use crate::{key_id::KeyId, project_id::ProjectId, token_id::TokenId};
+use crate::{key_id::KeyId, project_id::ProjectId, timestamp::Timestamp, token_id::TokenId};
 
 /// Shards of the token map: one per value of an id's first byte, which is random. As many of the scopes.
 const SHARDS: usize = 256;
@@ -18,17 +18,60 @@ const SHARDS: usize = 256;
 /// No canonical scope is longer: a mask, a type, two projects and two organisations.
 const LONGEST_SCOPE: usize = 2 + 2 * (1 + ProjectId::MAX_LEN + 16);
 
-type Shard = HashMap<[u8; 16], u32, RandomState>;
+type Shard = HashMap<[u8; 16], Short, RandomState>;
 
-/// By canonical bytes: the latest cut, and the sequence of the last entry that said so.
-type Scopes = HashMap<Box<[u8]>, (Cursor, u64), RandomState>;
+/// By canonical bytes: the latest cut, and the last entry that said so.
+type Scopes = HashMap<Box<[u8]>, (Cursor, Said), RandomState>;
+
+/// The last entry that says a rule: its sequence, and the instant from which on nothing is live that the rule hits.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    sequence: u64,
+    expires_at: Timestamp,
+}
+
+/// The same in eight bytes, for tokens: there are millions of them. Past `u32` a value stays at the top: such an id is never
+/// trimmed and never expires, which errs to refusing.
+#[derive(Clone, Copy, Debug)]
+struct Short {
+    sequence: u32,
+    expires_at: u32,
+}
+
+impl Said {
+    const fn of(entry: &Entry) -> Self {
+        Self { sequence: entry.cursor.sequence, expires_at: entry.expires_at }
+    }
+
+    /// Said again.
+    fn and(self, other: Self) -> Self {
+        let sequence = self.sequence.max(other.sequence);
+        Self { sequence, expires_at: self.expires_at.max(other.expires_at) }
+    }
+}
+
+impl Short {
+    fn of(said: Said) -> Self {
+        let short = |long: u64| u32::try_from(long).unwrap_or(u32::MAX);
+        Self { sequence: short(said.sequence), expires_at: short(said.expires_at.seconds()) }
+    }
+
+    fn and(self, other: Self) -> Self {
+        let sequence = self.sequence.max(other.sequence);
+        Self { sequence, expires_at: self.expires_at.max(other.expires_at) }
+    }
+
+    fn is_live(self, now: Timestamp) -> bool {
+        self.expires_at == u32::MAX || u64::from(self.expires_at) > now.seconds()
+    }
+}
 
 /// The live rules of one epoch, by exact key. Cloning shares every shard; inserting copies only the shard it touches.
 #[derive(Clone, Debug)]
 pub struct Set {
     epoch: u64,
     tokens: Arc<[Arc<Shard>]>,
-    keys: Arc<HashMap<KeyId, u64, RandomState>>,
+    keys: Arc<HashMap<KeyId, Said, RandomState>>,
     scopes: Arc<[Arc<Scopes>]>,
     /// Bit n: some scope has mask n. The others need not be looked up.
     masks: u32,
@@ -62,27 +105,26 @@ impl Set {
         if entry.cursor.epoch != self.epoch {
             return Err(SetError::OtherEpoch);
         }
-        let sequence = entry.cursor.sequence;
+        let said = Said::of(entry);
         let Body::Rule { rule, cut, .. } = &entry.body else { return Ok(()) };
         match rule {
             Rule::Token(id) => {
-                // Past u32 the value stays at the top: such an id is never trimmed, which errs to refusing.
-                let short = u32::try_from(sequence).unwrap_or(u32::MAX);
+                let short = Short::of(said);
                 if let Some(shard) = Arc::make_mut(&mut self.tokens).get_mut(shard_of(id)) {
                     let held = Arc::make_mut(shard).entry(*id.as_bytes()).or_insert(short);
-                    *held = short.max(*held);
+                    *held = held.and(short);
                 }
             }
             Rule::Key(key) => {
-                let held = Arc::make_mut(&mut self.keys).entry(*key).or_insert(sequence);
-                *held = sequence.max(*held);
+                let held = Arc::make_mut(&mut self.keys).entry(*key).or_insert(said);
+                *held = held.and(said);
             }
             Rule::Scope(scope) if scope.is_in_use() => {
                 let key = scope.canonical().into_boxed_slice();
                 let shard = self.shard_of_scope(&key);
                 if let Some(shard) = Arc::make_mut(&mut self.scopes).get_mut(shard) {
-                    let held = Arc::make_mut(shard).entry(key).or_insert((*cut, sequence));
-                    *held = (held.0.max(*cut), held.1.max(sequence));
+                    let held = Arc::make_mut(shard).entry(key).or_insert((*cut, said));
+                    *held = (held.0.max(*cut), held.1.and(said));
                     self.masks |= bit(scope.mask());
                 }
             }
@@ -95,16 +137,16 @@ impl Set {
     /// one for the key, one for each of [`MASKS`] that is in use.
     pub fn standing(&self, subject: &Subject<'_>) -> Option<Cursor> {
         let token = self.tokens.get(shard_of(&subject.id)).and_then(|shard| shard.get(subject.id.as_bytes()));
-        if let Some(sequence) = token {
-            return Some(Cursor::new(self.epoch, u64::from(*sequence)));
+        if let Some(said) = token {
+            return Some(Cursor::new(self.epoch, u64::from(said.sequence)));
         }
-        if let Some(sequence) = self.keys.get(&subject.key) {
-            return Some(Cursor::new(self.epoch, *sequence));
+        if let Some(said) = self.keys.get(&subject.key) {
+            return Some(Cursor::new(self.epoch, said.sequence));
         }
         let mut key = Vec::with_capacity(if self.masks == 0 { 0 } else { LONGEST_SCOPE });
         MASKS.into_iter().filter(|mask| self.masks & bit(*mask) != 0).find_map(|mask| {
-            let (cut, sequence) = self.scope(projected(subject, mask, &mut key)?)?;
-            (subject.recorded < cut).then_some(Cursor::new(self.epoch, sequence))
+            let (cut, said) = self.scope(projected(subject, mask, &mut key)?)?;
+            (subject.recorded < cut).then_some(Cursor::new(self.epoch, said.sequence))
         })
     }
 
@@ -121,8 +163,8 @@ impl Set {
     /// Where a rule over one token or one key is recorded. `None` for scopes, which can always be cut later.
     pub fn recorded(&self, rule: &Rule) -> Option<Cursor> {
         let sequence = match rule {
-            Rule::Token(id) => u64::from(*self.tokens.get(shard_of(id))?.get(id.as_bytes())?),
-            Rule::Key(key) => *self.keys.get(key)?,
+            Rule::Token(id) => u64::from(self.tokens.get(shard_of(id))?.get(id.as_bytes())?.sequence),
+            Rule::Key(key) => self.keys.get(key)?.sequence,
             Rule::Scope(_) => return None,
         };
         Some(Cursor::new(self.epoch, sequence))
@@ -133,15 +175,19 @@ impl Set {
     pub fn trimmed(&self, base: u64) -> Self {
         let shard = |shard: &Arc<Shard>| {
             let short = u32::try_from(base).unwrap_or(u32::MAX - 1);
-            Arc::new(shard.iter().filter(|(_, s)| **s > short).map(|(id, s)| (*id, *s)).collect())
+            Arc::new(shard.iter().filter(|(_, s)| s.sequence > short).map(|(id, s)| (*id, *s)).collect())
         };
         let scopes = |shard: &Arc<Scopes>| {
-            Arc::new(shard.iter().filter(|(_, v)| v.1 > base).map(|(k, v)| (k.clone(), *v)).collect())
+            Arc::new(
+                shard.iter().filter(|(_, v)| v.1.sequence > base).map(|(k, v)| (k.clone(), *v)).collect(),
+            )
         };
         Self {
             epoch: self.epoch,
             tokens: self.tokens.iter().map(shard).collect(),
-            keys: Arc::new(self.keys.iter().filter(|(_, s)| **s > base).map(|(k, s)| (*k, *s)).collect()),
+            keys: Arc::new(
+                self.keys.iter().filter(|(_, s)| s.sequence > base).map(|(k, s)| (*k, *s)).collect(),
+            ),
             scopes: self.scopes.iter().map(scopes).collect(),
             // A mask that no scope has any more costs a look-up and decides nothing.
             masks: self.masks,
@@ -149,22 +195,26 @@ impl Set {
         }
     }
 
-    /// Whether a set of a later epoch revokes all that this one does (docs/adr/0006, 5): each id and key is in it, and
-    /// each scope with a cut at least as late. A rule over everything that was recorded in that epoch stands for all but
+    /// Whether a set of a later epoch revokes all that is live of this one at `now` (docs/adr/0006, 5): each id and key is
+    /// in it, and each scope with a cut at least as late. A rule over everything that was recorded in that epoch stands for all but
     /// keys: a key may sign again, a token from before the epoch is refused anyway.
-    pub fn is_covered_by(&self, later: &Self) -> bool {
+    pub fn is_covered_by(&self, later: &Self, now: Timestamp) -> bool {
         let all = Scope::default().canonical();
         let everything = later.scope(&all).is_some_and(|(cut, _)| cut.epoch == later.epoch);
-        let keys = self.keys.keys().all(|key| later.keys.contains_key(key));
+        let mut keys = self.keys.iter().filter(|(_, said)| said.expires_at > now);
+        let keys = keys.all(|(key, _)| later.keys.contains_key(key));
         let mut tokens = self.tokens.iter().zip(later.tokens.iter());
         let mut scopes = self.scopes.iter().flat_map(|shard| shard.iter());
         keys && (everything
-            || tokens.all(|(ours, theirs)| ours.keys().all(|id| theirs.contains_key(id)))
-                && scopes.all(|(key, (cut, _))| later.scope(key).is_some_and(|(later, _)| later >= *cut)))
+            || tokens.all(|(ours, theirs)| {
+                ours.iter().all(|(id, said)| !said.is_live(now) || theirs.contains_key(id))
+            }) && scopes.all(|(key, (cut, said))| {
+                said.expires_at <= now || later.scope(key).is_some_and(|(later, _)| later >= *cut)
+            }))
     }
 
     /// The latest cut of a scope, and the entry that said so.
-    fn scope(&self, key: &[u8]) -> Option<(Cursor, u64)> {
+    fn scope(&self, key: &[u8]) -> Option<(Cursor, Said)> {
         self.scopes.get(self.shard_of_scope(key))?.get(key).copied()
     }
 
@@ -204,10 +254,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        organisation_id::OrganisationId, revocation::entry::Reason, timestamp::Timestamp,
-        token::kind::TokenType,
-    };
+    use crate::{organisation_id::OrganisationId, revocation::entry::Reason, token::kind::TokenType};
 
     fn entry(sequence: u64, rule: Rule) -> Entry {
         let cursor = Cursor::new(1, sequence);

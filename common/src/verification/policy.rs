@@ -43,11 +43,6 @@ impl Policy {
         Self { holder_required, ..self }
     }
 
-    /// For whom tokens must be meant.
-    pub fn audience(&self) -> &str {
-        &self.audience
-    }
-
     pub(super) const fn leeway(&self) -> Duration {
         self.leeway
     }

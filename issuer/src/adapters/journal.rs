@@ -117,7 +117,8 @@ impl Sealing {
 }
 
 impl Recovered {
-    fn take(&mut self, line: &[u8]) {
+    /// Takes the next line of the trail, which was checked. Lines that say nothing of the log change nothing.
+    pub fn take(&mut self, line: &[u8]) {
         let Ok(Line { event }) = serde_json::from_slice::<Line>(line) else { return };
         match event.what.as_str() {
             "append" => self.appended(&event),
@@ -148,7 +149,20 @@ impl Recovered {
         if chain.end() == before {
             self.gaps |= chain.extend(&packed).is_err();
         } else if chain.hash_at(sequence) == Some(hash) {
-            // Held already: a line whose disk answered too late was written once more.
+            // Its beginning is held already: a line whose disk answered too late was written once more; or an epoch was
+            // opened, and adopted a moment later with what another issuer had appended to it.
+            let mut again = Chain::new(*epoch, before);
+            self.gaps |= again.extend(&packed).is_err();
+            let held = chain.end();
+            if chain.hash_at(again.end().sequence) == Some(again.end().hash) {
+                // All of it.
+            } else if again.hash_at(held.sequence) == Some(held.hash) {
+                self.gaps |=
+                    again.after(held.sequence).iter().any(|entry| chain.push(entry.clone()).is_err());
+            } else {
+                self.gaps = true;
+                *chain = again;
+            }
         } else {
             // What stood between is missing, so nobody knows what else was revoked.
             self.gaps = true;

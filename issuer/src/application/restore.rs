@@ -23,7 +23,7 @@ use crate::{
         chunks::{Chunk, Chunks},
         event::{self, What},
         followers::Row,
-        mending::{Finding, compare},
+        mending::{Finding, compare, was_recent},
         policy_record::PolicyRecord,
         ports::{Append, Appended, Loaded, LogEnd, Store, StoreError},
     },
@@ -44,7 +44,7 @@ pub struct Restored {
     pub policy: Arc<PolicyRecord>,
     /// Entries were lost and could not all be mended: the highest position that is known to have been reached.
     pub lost: Option<Cursor>,
-    /// Entries were lost and all of them mended: nothing is called visible for the longest limit.
+    /// Entries were lost and all of them mended, now or a short while ago: nothing is called visible for the longest limit.
     pub mended: bool,
 }
 
@@ -91,6 +91,9 @@ pub async fn restore(
             );
             let previous = |entry: &Entry| held.as_ref()?.hash_at(entry.cursor.sequence - 1);
             let before = late.first().and_then(previous).unwrap_or_default();
+            if let Some(held) = held.as_ref().filter(|held| held.entries().len() == late.len()) {
+                write_base(trail, held).await;
+            }
             write_down(trail, &late, before, "start", true).await;
             held.unwrap_or_else(empty)
         }
@@ -120,9 +123,8 @@ pub async fn restore(
         }
     };
     let (mut log, chunks) = built(&chain).ok_or(StoreError::LostData)?;
-    if let Some(end) = stands.filter(|end| end.epoch == log.cursor().epoch) {
-        log.confirmed(end.log_time);
-    }
+    log.confirmed(stands.map_or(Timestamp::EPOCH, |end| end.log_time).max(recorded_last(&chain)));
+    let mended = mended || was_recent(&chain, now);
     Ok(Restored { log, chunks, chain, followers: loaded.followers, policy, lost, mended })
 }
 
@@ -181,7 +183,8 @@ pub(super) async fn open_epoch(
     chain: &Chain,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let log_time = stands.map_or(now, |end| end.log_time.max(now));
+    // Never back, also when the store forgot it: no entry was recorded later.
+    let log_time = stands.map_or(now, |end| end.log_time.max(now)).max(recorded_last(chain));
     let append = Append {
         after: stands.map(|end| (end.epoch, end.end)),
         entries: pack(chain.entries()),
@@ -195,6 +198,21 @@ pub(super) async fn open_epoch(
     }
     write_down(trail, chain.entries(), chain.base().hash, "start", false).await;
     Ok(())
+}
+
+/// The log time was no earlier.
+fn recorded_last(chain: &Chain) -> Timestamp {
+    chain.entries().iter().map(|entry| entry.recorded_at).max().unwrap_or(Timestamp::EPOCH)
+}
+
+/// What a chain begins behind has expired: written down before its entries, or the trail would seem to lack it.
+pub(super) async fn write_base(trail: &Trail, chain: &Chain) {
+    let base = chain.base();
+    if base.sequence > 0 {
+        let (epoch, hash) = (chain.epoch(), encoding::encode(&base.hash));
+        written(trail, vec![(Arc::from(ACTOR), What::Trim { epoch, base: base.sequence, hash })], false)
+            .await;
+    }
 }
 
 /// As many lines as it takes: one holds a bounded number of entries.

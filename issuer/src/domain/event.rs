@@ -167,7 +167,7 @@ const fn is_zero(count: &u64) -> bool {
 }
 
 /// Entries as the log holds them: the journal is the issuer's own copy.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Append {
     /// The epoch.
     pub epoch: u64,

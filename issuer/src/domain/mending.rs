@@ -1,7 +1,7 @@
 //! Whether the store holds what the journal says was appended, and how a log that lost entries is mended
 //! (docs/adr/0006). Pure: values in, a plan out.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, time::Duration};
 
 use common::{
     revocation::{
@@ -81,16 +81,12 @@ fn from_journal(store: Option<&Chain>, journal: &Chain, now: Timestamp) -> Findi
 
 /// Whether a chain of a later epoch revokes all that `held` does at `now` (docs/adr/0006, 5).
 fn covers(later: &Chain, held: &Chain, now: Timestamp) -> bool {
-    let set = |chain: &Chain, live: bool| {
+    let set = |chain: &Chain| {
         let mut set = Set::new(chain.epoch());
-        let rules = chain.entries().iter().filter(|entry| !live || entry.expires_at > now);
-        for entry in rules.filter(|entry| matches!(entry.body, Body::Rule { .. })) {
-            set.insert(entry).ok()?;
-        }
+        chain.entries().iter().try_for_each(|entry| set.insert(entry)).ok()?;
         Some(set)
     };
-    let (ours, theirs) = (set(held, true), set(later, false));
-    ours.zip(theirs).is_some_and(|(ours, theirs)| ours.is_covered_by(&theirs))
+    set(held).zip(set(later)).is_some_and(|(ours, theirs)| ours.is_covered_by(&theirs, now))
 }
 
 /// A new epoch out of one chain alone, which is complete.
@@ -98,9 +94,11 @@ pub fn renewed(held: &Chain, now: Timestamp) -> Option<Chain> {
     mend(held, None, now)
 }
 
-/// Joins what is held with what a verifier offers, complete under a signed head, into a new epoch.
+/// Joins what is held with what a verifier offers, complete under a signed head, or with what the store holds, into a new
+/// epoch. The one that goes further is carried in full.
 pub fn join(held: &Chain, offered: &Chain, now: Timestamp) -> Option<Chain> {
-    if offered.epoch() >= held.epoch() {
+    let reach = |chain: &Chain| (chain.epoch(), chain.end().sequence);
+    if reach(offered) >= reach(held) {
         mend(offered, Some(held), now)
     } else {
         mend(held, Some(offered), now)
@@ -127,8 +125,9 @@ fn mend(main: &Chain, other: Option<&Chain>, now: Timestamp) -> Option<Chain> {
     let genesis = Entry {
         cursor: Cursor::new(lost + 1, 1),
         recorded_at,
-        // Cursors of the lost epoch are known to be lost until everything they could have hit has expired.
-        expires_at: both().map(|entry| entry.expires_at).fold(recorded_at, Ord::max),
+        // Cursors of the lost epoch are known to be lost until everything they could have hit has expired; and that there
+        // was a loss, to whoever starts soon.
+        expires_at: both().map(|entry| entry.expires_at).fold(recorded_at.plus(RECENT), Ord::max),
         body: Body::Genesis(carried),
     };
     let branch = other.into_iter().flat_map(Chain::entries).filter(|entry| {
@@ -151,6 +150,18 @@ fn mend(main: &Chain, other: Option<&Chain>, now: Timestamp) -> Option<Chain> {
     }
     Some(chain)
 }
+
+/// Whether the epoch of this chain was opened because of a loss, recently. With it rows of the register may have been lost
+/// whose verifiers still run: whoever starts now calls nothing visible for the longest limit.
+///
+/// By the calendar, which may have stepped: so a whole day counts, where a quarter of an hour would be enough.
+pub fn was_recent(chain: &Chain, now: Timestamp) -> bool {
+    let genesis = chain.entries().first().filter(|entry| matches!(entry.body, Body::Genesis(_)));
+    chain.epoch() > 1 && genesis.is_some_and(|genesis| now < genesis.recorded_at.plus(RECENT))
+}
+
+/// See [`was_recent`].
+const RECENT: Duration = Duration::from_hours(24);
 
 /// A rule of the branch: where it stood is ambiguous there, so it hits all that was recorded before the new epoch.
 fn cut_at(mut entry: Entry, end: Cursor) -> Entry {

@@ -213,6 +213,80 @@ async fn section_5_what_cannot_be_mended_waits_for_an_operator() {
     assert_eq!(issue(&later.realm, &order("p"), "test").await.err(), Some(IssueError::LostData));
 }
 
+/// A realm with a project, one revocation recorded an hour and a half before its end, and what its trail says of the log.
+async fn realm_and_trail() -> (World, Chain) {
+    let world = World::new().await;
+    projects::create(&world.realm, project("p"), "test").await.unwrap();
+    world.clock.advance(Duration::from_mins(90));
+    revoke_token(&world, 1).await.unwrap();
+    let published = world.realm.log.published();
+    let chain = published.chunks.chain(1, published.log.base()).unwrap();
+    (world, chain)
+}
+
+/// Found by the simulation: the store was wiped, and the clock of the issuer that mended it was behind. Log time went back
+/// with it, so tokens were issued in the past, and rules expired before what they hit.
+#[tokio::test]
+async fn section_5_log_time_does_not_go_back_with_a_store_that_was_lost() {
+    let (world, chain) = realm_and_trail().await;
+    let told = world.realm.log.published().head.statement().log_time;
+    world.store.wipe();
+    let recovered = Recovered { chain: Some(chain), ..Recovered::default() };
+    // Its clock begins where the first one's did.
+    let later = World::over(Arc::clone(&world.store), recovered).await;
+    assert!(later.clock.now().wall < told);
+    assert_eq!(later.realm.log.published().head.statement().log_time, told);
+    assert_eq!(later.store.load().await.unwrap().end.unwrap().log_time, told);
+    projects::create(&later.realm, project("p"), "test").await.unwrap();
+    assert_eq!(issue(&later.realm, &order("p"), "test").await.err(), Some(IssueError::ClockSuspect));
+    let cursor = revoke_token(&later, 2).await.unwrap();
+    let entry = later.realm.log.published().chunks.entry(cursor.sequence).unwrap();
+    assert!(entry.expires_at > told.plus(Duration::from_hours(30 * 24)), "it outlives all that it may hit");
+}
+
+/// Found by the simulation: rows of the register were lost with the store, and an issuer that started once more a moment
+/// later, over a store that was whole again, called a revocation visible that a verifier of such a row did not have.
+#[tokio::test]
+async fn after_a_loss_whoever_starts_within_a_day_calls_nothing_visible_for_the_longest_limit() {
+    let (world, chain) = realm_and_trail().await;
+    world.store.wipe();
+    let recovered = Recovered { chain: Some(chain), ..Recovered::default() };
+    let mending = World::over(Arc::clone(&world.store), recovered).await;
+    let published = mending.realm.log.published();
+    let chain = published.chunks.chain(2, published.log.base()).unwrap();
+    let recovered = Recovered { chain: Some(chain), ..Recovered::default() };
+    let again = World::over(Arc::clone(&mending.store), recovered).await;
+    let cursor = revoke_token(&again, 2).await.unwrap();
+    let seen = |world: &World| world.realm.followers.visibility(cursor, world.clock.now().boot).reached();
+    assert!(!seen(&again));
+    again.clock.advance(Duration::from_mins(15));
+    assert!(seen(&again));
+}
+
+/// Found by the simulation: an issuer that had been away started over a log that others had trimmed past the end of its own
+/// trail. The trail did not say so, so it seemed to have a gap, and could mend nothing any more.
+#[tokio::test]
+async fn section_7_a_trail_that_goes_on_behind_a_trimmed_part_says_that_it_expired() {
+    let world = World::new().await;
+    let published = world.realm.log.published();
+    let behind = published.chunks.chain(1, published.log.base()).unwrap();
+    for n in 1..=3 {
+        revoke_token(&world, n).await.unwrap();
+    }
+    world.clock.advance(Duration::from_hours(31 * 24));
+    world.until(|published| published.head.statement().base.sequence == 4).await;
+    revoke_token(&world, 4).await.unwrap();
+    let recovered = Recovered { chain: Some(behind.clone()), ..Recovered::default() };
+    let later = World::over(Arc::clone(&world.store), recovered).await;
+    let mut read = Recovered { chain: Some(behind), ..Recovered::default() };
+    for line in later.journal.written.lock().unwrap().iter() {
+        read.take(format!(r#"{{"event":{line}}}"#).as_bytes());
+    }
+    let chain = read.chain.unwrap();
+    assert!(!read.gaps && chain.is_whole());
+    assert_eq!(chain.end(), later.realm.log.published().log.end());
+}
+
 #[tokio::test]
 async fn one_call_that_revokes_very_many_is_one_step_and_as_many_lines_as_it_takes() {
     let world = World::new().await;

@@ -1,7 +1,6 @@
 //! The verifier's gRPC, probes and metrics. Decides nothing: parses, asks, renders.
 
 mod answer;
-pub mod authz;
 mod convert;
 pub mod direct;
 pub mod fairness;

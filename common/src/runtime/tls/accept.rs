@@ -36,8 +36,6 @@ use crate::runtime::{
 pub(in crate::runtime) enum Purpose {
     /// gRPC: the caller shows a certificate.
     Grpc(Callers),
-    /// HTTP/1.1: the caller shows a certificate.
-    Http(Callers),
     /// Probes: nobody need show one.
     Admin,
 }
@@ -143,7 +141,6 @@ async fn shake(
     let configs = tls.current();
     let config = match purpose {
         Purpose::Grpc(_) => &configs.grpc,
-        Purpose::Http(_) => &configs.http,
         Purpose::Admin => &configs.admin,
     };
     let stream = TlsAcceptor::from(Arc::clone(config)).accept(stream).await.map_err(|error| {
@@ -151,20 +148,19 @@ async fn shake(
         Failed::Tls
     })?;
     let session = stream.get_ref().1;
-    let http2 = matches!(purpose, Purpose::Grpc(_));
-    if http2 && session.alpn_protocol() != Some(H2) {
-        return Err(Failed::Tls);
-    }
-    let (caller, chain) = match purpose {
-        Purpose::Admin => (Caller::Nobody, None),
-        Purpose::Grpc(callers) | Purpose::Http(callers) => {
+    let (caller, chain, http2) = match purpose {
+        Purpose::Admin => (Caller::Nobody, None, false),
+        Purpose::Grpc(callers) => {
+            if session.alpn_protocol() != Some(H2) {
+                return Err(Failed::Tls);
+            }
             let chain: Vec<_> = session.peer_certificates().unwrap_or_default().to_vec();
             let own = chain.first().ok_or(Failed::Nameless)?;
             let name = identity(own).map_err(|error| {
                 tracing::warn!(%error, "a certificate of our CA names no caller");
                 Failed::Nameless
             })?;
-            (callers.of(&name), Some(chain))
+            (callers.of(&name), Some(chain), true)
         }
     };
     let admission = Admission { tls, chain, generation };

@@ -105,6 +105,26 @@ async fn write(journal: &FileJournal, what: &What<'_>) {
     journal.write(&[Event { time: 1, actor: "test", late: false, what }]).await.unwrap();
 }
 
+/// Found by the simulation: an issuer opened an epoch, and adopted it a moment later with what another one had appended
+/// meanwhile. The second line was passed over as a repetition, so the trail had a gap from there on, and could mend nothing.
+#[test]
+fn a_line_that_begins_as_one_before_and_goes_further_is_read_to_its_end() {
+    let mut stand = Stand::new();
+    let first = stand.append();
+    let second = stand.append();
+    let third = stand.append();
+    let (What::Append(first), What::Append(second)) = (first, second) else { unreachable!() };
+    let both = [&first.entries, &second.entries].map(|entries| encoding::decode(entries).unwrap()).concat();
+    let again = event::Append { last: 2, entries: encoding::encode(&both), ..first.clone() };
+    let mut recovered = Recovered::default();
+    for what in [What::Append(first), What::Append(again.clone()), What::Append(again), third] {
+        let event = Event { time: 1, actor: "test", late: false, what: &what };
+        recovered.take(format!(r#"{{"event":{}}}"#, serde_json::to_string(&event).unwrap()).as_bytes());
+    }
+    assert!(!recovered.gaps);
+    assert_eq!(recovered.chain.as_ref(), Some(&stand.chain));
+}
+
 #[tokio::test]
 async fn the_log_is_read_back_across_finished_files() {
     let mut stand = Stand::new();

@@ -10,7 +10,7 @@ use common::{
 
 use super::{AppendError, Published, Writer, published::note_versions};
 use crate::{
-    application::restore::{built, chain_of, open_epoch, write_down},
+    application::restore::{built, chain_of, open_epoch, write_base, write_down},
     domain::{
         chain::Chain,
         event::What,
@@ -75,10 +75,6 @@ impl Writer {
             return Err(AppendError::Lost);
         }
         let chain = match &stored {
-            // Of two branches of an epoch the longer one is carried whole.
-            Some(stored) if stored.epoch() == epoch && stored.end().sequence < memory.end().sequence => {
-                join(stored, &memory, now.wall)
-            }
             Some(stored) => join(&memory, stored, now.wall),
             None => renewed(&memory, now.wall),
         };
@@ -110,12 +106,13 @@ impl Writer {
     /// Takes over the epoch that another issuer opened, or a log that was only away, if it revokes all that is revoked here.
     async fn adopt(&mut self, before: &Published, memory: &Chain, stored: &Chain) -> bool {
         let Some((log, chunks)) = built(stored) else { return false };
-        let live = before.log.trimmed(u64::MAX, self.parts.clock.now().wall);
-        let later = stored.epoch() > memory.epoch() && live.set().is_covered_by(log.set());
+        let now = self.parts.clock.now().wall;
+        let later = stored.epoch() > memory.epoch() && before.log.is_covered_by(&log, now);
         let whole = later || stored.extends(memory);
         if !whole || log.reaches(self.loss.highest) != Reach::Reached {
             return false;
         }
+        write_base(&self.parts.trail, stored).await;
         write_down(&self.parts.trail, stored.entries(), stored.base().hash, "adopted", false).await;
         let mut versions = Arc::clone(&before.versions);
         note_versions(&mut versions, stored.entries());

@@ -157,7 +157,9 @@ impl<'a> Loader<'a> {
                 return Err(Damage::OtherIssuer.into());
             }
             let log = self.log.unwrap_or_else(Log::empty);
-            let whole = log.towards(said, now.wall).and_then(|log| log.finish(now.wall));
+            // Of an issuer it was not from the future when it was accepted: the own clock has gone back since.
+            let accepted = now.wall.max(said.log_time);
+            let whole = log.towards(said, accepted).and_then(|log| log.finish(accepted));
             view.log = whole.map_err(Damage::from)?;
             view.lease = self.lease.and_then(|record| record.resume(boot, now));
             covered = Some(head);
