@@ -15,9 +15,9 @@ use crate::clock::BootInstant;
 pub struct Failures(Bucket);
 
 impl Failures {
-    /// Of the connection that a request came over, or of whoever somebody put in its place; nothing, if there is none.
+    /// Of the connection that a request came over, or what somebody put in its place; nothing, if there is neither.
     pub fn of(extensions: &http::Extensions) -> Option<&Arc<Self>> {
-        extensions.get().or_else(|| extensions.get::<Peer>().map(|peer| &peer.failures))
+        extensions.get::<Peer>().map(|peer| &peer.failures).or_else(|| extensions.get())
     }
 
     /// So many credentials cost a check, and failed it.

@@ -67,9 +67,9 @@ pub(super) const MAX_STREAMS: u32 = 256;
 /// All headers of a call together, decoded.
 pub(super) const MAX_HEADERS: u32 = 16 * 1024;
 /// What a call may send that nobody has read yet.
-pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
+pub(super) const STREAM_WINDOW: u32 = 128 * 1024;
 /// What all calls of a connection may.
-pub(super) const CONNECTION_WINDOW: u32 = 512 * 1024;
+pub(super) const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// What a call has to send that the peer gives no room for.
 pub(super) const MAX_UNSENT: usize = 256 * 1024;
 /// Calls that the peer reset before we looked at them (CVE-2023-44487).

@@ -60,22 +60,21 @@ where
             "/ipms.token.v1.VerifierService/VerifyTokens" => wire::VERIFY_TOKENS,
             _ => return Call::Elsewhere(self.inner.call(request.map(Body::new))),
         };
-        Call::Here(Some(Here {
+        Call::Here(Some(Box::new(Here {
             method,
             request,
             read: Read::Nothing,
             later: None,
             fairness: self.fairness.clone(),
             inner: self.inner.clone(),
-        }))
+        })))
     }
 }
 
 /// An answer being made.
-#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 pub enum Call<S: Service<Request<Body>>, B> {
-    /// Out of the request itself.
-    Here(Option<Here<S, B>>),
+    /// Out of the request itself. In a box: every layer moves it.
+    Here(Option<Box<Here<S, B>>>),
     /// By the service within.
     Elsewhere(S::Future),
 }
@@ -209,7 +208,7 @@ impl Read {
         match self {
             Self::Nothing => *self = Self::Once(data),
             Self::Once(bytes) => {
-                let mut all = BytesMut::with_capacity(2 * (bytes.len() + data.len()));
+                let mut all = BytesMut::with_capacity(announced(bytes).max(bytes.len() + data.len()));
                 all.extend_from_slice(bytes);
                 all.extend_from_slice(&data);
                 *self = Self::More(all);
@@ -234,6 +233,12 @@ impl Read {
         let ([0, length @ ..], message) = bytes.split_first_chunk::<PREFIX>()? else { return None };
         (usize::try_from(u32::from_be_bytes(*length)) == Ok(message.len())).then(|| bytes.slice(PREFIX..))
     }
+}
+
+/// How long a body is that begins so, if it says the truth; never more than is taken.
+fn announced(begin: &[u8]) -> usize {
+    let length = begin.split_first_chunk::<PREFIX>().map(|([_, length @ ..], _)| u32::from_be_bytes(*length));
+    PREFIX + length.and_then(|length| usize::try_from(length).ok()).unwrap_or_default().min(MAX_BATCH)
 }
 
 /// A body of which something was read.

@@ -17,7 +17,9 @@ use crate::application::verify::Verifier;
 
 /// Judges at once or in time; shared by all ways to ask.
 #[derive(Clone)]
-pub struct Fairness {
+pub struct Fairness(Arc<Parts>);
+
+struct Parts {
     verifier: Arc<Verifier>,
     aside: Aside,
     clock: Arc<dyn Clock>,
@@ -25,8 +27,8 @@ pub struct Fairness {
 
 impl Fairness {
     /// What is put aside is worked on by `aside`.
-    pub const fn new(verifier: Arc<Verifier>, aside: Aside, clock: Arc<dyn Clock>) -> Self {
-        Self { verifier, aside, clock }
+    pub fn new(verifier: Arc<Verifier>, aside: Aside, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Parts { verifier, aside, clock }))
     }
 
     /// The result of `work`, or when it will be there; `work` also counts the forged tokens that it found. `is_known` is
@@ -41,20 +43,20 @@ impl Fairness {
         work: impl FnOnce(&Verifier) -> (T, u32) + Send + 'static,
     ) -> Result<Judging<T>, Status> {
         let failures = Failures::of(extensions);
-        if failures.is_some_and(|failures| failures.too_many(self.clock.now().boot))
-            && !is_known(&self.verifier)
+        if failures.is_some_and(|failures| failures.too_many(self.0.clock.now().boot))
+            && !is_known(&self.0.verifier)
         {
             let (this, failures) = (self.clone(), failures.cloned());
             let work = move || this.work(failures.as_deref(), work);
-            return self.aside.begin(work).map(Judging::Later);
+            return self.0.aside.begin(work).map(Judging::Later);
         }
         Ok(Judging::Done(self.work(failures.map(|failures| &**failures), work)))
     }
 
     fn work<T>(&self, failures: Option<&Failures>, work: impl FnOnce(&Verifier) -> (T, u32)) -> T {
-        let (judged, forged) = work(&self.verifier);
+        let (judged, forged) = work(&self.0.verifier);
         if let Some((failures, forged)) = failures.zip(NonZeroU32::new(forged)) {
-            failures.note(forged, self.clock.now().boot);
+            failures.note(forged, self.0.clock.now().boot);
         }
         judged
     }
