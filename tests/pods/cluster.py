@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import time
 
 NODE = "10.77.0.1"
@@ -25,7 +26,7 @@ def sh(*words, **more):
     return done.stdout
 
 
-def until(what, holds, seconds=60):
+def until(what, holds, seconds=240):
     end = time.monotonic() + seconds
     while not (held := holds()):
         if time.monotonic() > end:
@@ -220,8 +221,11 @@ class Cluster:
         containers = pod.spec.get("initContainers", []) + pod.spec["containers"]
         return next(one["containerPort"] for box in containers for one in box.get("ports", []) if one["name"] == port)
 
-    def stop(self):
+    def stop(self, failed):
+        """Ends every process; after a failure, with the last words of each."""
         for pod in self.pods.values():
-            for process in pod.running.values():
+            for name, process in pod.running.items():
+                if failed and name != "redis":
+                    print(f"{pod.name}/{name}: {pod.log(name)}", file=sys.stderr)
                 process.kill()
                 process.wait()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A site's days: install, policies, rolling restarts of every part under load, a partition that heals. A failure is: one request of a
 user that is not answered with 200 while its token is live; a way that no policy names and that is open, or the other way round; a
-drain that does not end with 0; anything that is not back within a minute. How fast it goes is none."""
+drain that does not end with 0; anything that is not back within four minutes. How fast it goes is none."""
 
 import json
 import os
@@ -58,10 +58,12 @@ def main():
         with open(room / name, encoding="utf-8") as file:
             documents += [one for one in yaml.safe_load_all(file) if one]
     cluster = Cluster(room, sys.argv[2], documents)
+    failed = True
     try:
         story(cluster, room, documents, buf, top)
+        failed = False
     finally:
-        cluster.stop()
+        cluster.stop(failed)
 
 
 def story(cluster, room, documents, buf, top):
