@@ -302,6 +302,7 @@ pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) ->
         settings: settings.service,
         health,
         admin,
+        http: None,
         shutdown,
         counts,
         clock: Arc::clone(&realm.clock),

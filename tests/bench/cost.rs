@@ -118,6 +118,7 @@ impl Judge {
                 at_least: None,
                 max_staleness: None,
                 holder: None,
+                audience: None,
             };
             if !matches!(self.verifier.verify(&question).answer?, Verdict::Accepted(_)) {
                 return Err("a good token is refused".into());

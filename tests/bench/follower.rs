@@ -137,6 +137,7 @@ fn accepts(verifier: &Verifier, token: &str) -> Result<bool, Failure> {
         at_least: None,
         max_staleness: None,
         holder: None,
+        audience: None,
     };
     match verifier.verify(&question).answer? {
         Verdict::Accepted(_) => Ok(true),

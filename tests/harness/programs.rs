@@ -147,6 +147,7 @@ pub struct Program {
     grpc: SocketAddr,
     admin: SocketAddr,
     limits: &'static str,
+    config: Option<&'static str>,
     child: Option<Child>,
 }
 
@@ -184,7 +185,7 @@ impl Program {
         let settings = addresses.iter().chain(&all).chain(settings);
         let settings =
             settings.map(|(key, value)| (format!("{prefix}_{key}"), (*value).to_owned())).collect();
-        Self { name, folder: folder.to_owned(), settings, grpc, admin, limits: "", child: None }
+        Self { name, folder: folder.to_owned(), settings, grpc, admin, limits: "", config: None, child: None }
     }
 
     /// Where it listens.
@@ -202,6 +203,11 @@ impl Program {
     /// Another variable of its environment, from the next start on.
     pub fn environment(&mut self, (name, value): (&str, String)) {
         self.settings.push((name.to_owned(), value));
+    }
+
+    /// Settings in a file of its folder too, from the next start on: names of callers make no variables.
+    pub const fn read(&mut self, file: &'static str) {
+        self.config = Some(file);
     }
 
     /// Its process, if it runs.
@@ -230,7 +236,8 @@ impl Program {
         let log = || File::options().append(true).create(true).open(self.log()).unwrap();
         let mut command = Command::new("sh");
         // The shell becomes the program, under the same process id.
-        command.args(["-c", &format!("{}\nexec \"$0\"", self.limits)]).arg(path(self.name));
+        command.args(["-c", &format!("{}\nexec \"$0\" \"$@\"", self.limits)]).arg(path(self.name));
+        command.args(self.config.iter().flat_map(|file| ["--config", file]));
         command.env_clear().envs(self.settings.iter().cloned()).current_dir(&self.folder);
         command.stdin(Stdio::null()).stdout(log()).stderr(log());
         self.child = Some(command.spawn().unwrap());

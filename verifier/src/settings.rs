@@ -1,5 +1,7 @@
 //! The verifier's settings, checked all at once. The public log keys are read here, and no other file.
 
+mod authz;
+
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use common::{
@@ -16,6 +18,7 @@ use common::{
     verification::{InvalidPolicy, Policy},
 };
 
+pub use self::authz::{AuthzSettings, TrustedPeers};
 use crate::adapters::follow_client::{Endpoint, InvalidEndpoint};
 
 /// What every variable of ours begins with.
@@ -44,6 +47,8 @@ pub struct Settings {
     pub snapshot: Option<PathBuf>,
     /// Own staleness limits; they only tighten what is announced.
     pub limits: PerType<Option<Duration>>,
+    /// What proxies may ask.
+    pub authz: AuthzSettings,
 }
 
 impl Settings {
@@ -63,6 +68,7 @@ impl Settings {
         let follower_id = follower_id(&mut file, host);
         let snapshot = file.optional_path("snapshot.path");
         let limits = PerType::from_fn(|kind| staleness(&mut file, kind));
+        let authz = AuthzSettings::read(&mut file, &service);
         file.finish()?;
         Ok(Self {
             service,
@@ -76,6 +82,7 @@ impl Settings {
             follower_id,
             snapshot,
             limits,
+            authz,
         })
     }
 }

@@ -8,6 +8,7 @@ use common::{
     runtime::{
         admin::Admin,
         aside::Aside,
+        http::{Http, HttpAddress},
         listener::BindError,
         rpc_log::RpcCounts,
         server::{Bound, ServeError, Server},
@@ -33,9 +34,10 @@ use crate::{
         verify::Verifier,
     },
     domain::{alarm::Alarm, cache::VerifiedTokens, session::Expected, view::View},
-    settings::Settings,
+    settings::{AuthzSettings, Settings},
     transport::{
-        direct::DirectLayer, fairness::Fairness, grpc::VerifierService, health, methods::METHODS, metrics,
+        authz::Door, direct::DirectLayer, fairness::Fairness, grpc::VerifierService, health,
+        methods::METHODS, metrics,
     },
 };
 
@@ -120,6 +122,7 @@ pub async fn start(
         &verifier,
         &alarms,
         settings.follower_id,
+        settings.authz,
         Arc::clone(&clock),
         shutdown.clone(),
     )
@@ -268,6 +271,7 @@ pub fn server(
     verifier: &Arc<Verifier>,
     alarms: &Arc<Alarms>,
     follower_id: String,
+    authz: AuthzSettings,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
 ) -> io::Result<Server<DirectLayer>> {
@@ -288,14 +292,17 @@ pub fn server(
     );
     let grpc =
         VerifierService::server(Arc::clone(verifier), fairness.clone(), Arc::clone(alarms), follower_id);
+    let door = Door::new(fairness.clone(), authz.trusted_peers);
+    let http = authz.listen.map(|listen| Http { listen, routes: door.clone().routes() });
     Ok(Server {
-        grpc: Routes::new(grpc),
+        grpc: Routes::new(grpc).add_service(door.server()),
         layer: DirectLayer(fairness),
         threads: Threads::per_processor(),
         methods: &METHODS,
         settings: service,
         health: health::board(),
         admin,
+        http,
         shutdown,
         counts,
         clock,
@@ -314,5 +321,10 @@ fn announce(bound: &Bound<DirectLayer>) {
         |address: io::Result<std::net::SocketAddr>| address.map(|it| it.to_string()).unwrap_or_default();
     let unix = bound.unix_socket().map(|path| path.display().to_string()).unwrap_or_default();
     let (grpc, admin) = (told(bound.grpc_address()), told(bound.admin_address()));
-    tracing::info!(grpc, unix, admin, version = env!("CARGO_PKG_VERSION"), "listening");
+    let authz = match bound.http_address() {
+        Ok(Some(HttpAddress::Tcp(address))) => address.to_string(),
+        Ok(Some(HttpAddress::Unix(path))) => path.display().to_string(),
+        Ok(None) | Err(_) => String::new(),
+    };
+    tracing::info!(grpc, unix, admin, authz, version = env!("CARGO_PKG_VERSION"), "listening");
 }

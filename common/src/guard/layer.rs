@@ -15,11 +15,14 @@ use http::{
 use tonic::Status;
 use tower::{Layer, Service};
 
-use super::{
-    Admission, HolderCertificate, Judge, NotAdmitted, Shown,
-    bearer::{Bearer, bearer},
+use super::{Admission, HolderCertificate, Judge, NotAdmitted, Shown};
+use crate::{
+    runtime::{
+        bearer::{Bearer, bearer},
+        status,
+    },
+    token::kind::TokenType,
 };
-use crate::{runtime::status, token::kind::TokenType};
 
 /// Puts a [`Judge`] before a service: an axum route, or a tonic server.
 ///

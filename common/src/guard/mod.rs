@@ -7,7 +7,6 @@
 //! // The handler takes `Extension<Admission>`.
 //! ```
 
-mod bearer;
 mod client;
 mod layer;
 

@@ -37,6 +37,8 @@ pub(super) const MAX_ASIDE: usize = 256;
 pub(super) const MAX_CONNECTIONS: usize = 12_288;
 /// The most connections to the Unix socket.
 pub(super) const MAX_UNIX: usize = 1_024;
+/// The most connections for the HTTP that proxies ask, each with one request at once.
+pub(super) const MAX_HTTP: usize = 1_024;
 /// The most connections for probes and metrics.
 pub(super) const MAX_ADMIN: usize = 256;
 /// The most connections for health alone: that port may be open to a whole network.

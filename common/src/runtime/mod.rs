@@ -4,6 +4,7 @@
 pub mod admin;
 mod arrivals;
 pub mod aside;
+pub mod bearer;
 pub mod caller;
 mod calls;
 mod connections;
@@ -13,6 +14,7 @@ pub mod doctor;
 pub mod failures;
 pub mod hardening;
 pub mod health;
+pub mod http;
 pub mod limits;
 pub mod listener;
 pub mod manual;

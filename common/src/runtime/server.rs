@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, path::Path, sync::Arc};
 
+use axum::Router;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
@@ -20,8 +21,10 @@ use super::{
     connections,
     deadline::Deadline,
     health::Health,
+    http::{BoundHttp, Http, HttpAddress},
     limits::{
-        MAX_ADMIN, MAX_CALLS, MAX_CONNECTIONS, MAX_PROBES, MAX_QUESTION, MAX_SENT, MAX_UNIX, RESERVED_FILES,
+        MAX_ADMIN, MAX_CALLS, MAX_CONNECTIONS, MAX_HTTP, MAX_PROBES, MAX_QUESTION, MAX_SENT, MAX_UNIX,
+        RESERVED_FILES,
     },
     listener::{BindError, Connections, Probes, UnixArrivals, bind_tcp},
     methods::{Methods, MethodsLayer},
@@ -52,6 +55,8 @@ pub struct Server<L = Identity> {
     pub health: Health,
     /// The admin port.
     pub admin: Admin,
+    /// HTTP that components ask, if there is any.
+    pub http: Option<Http>,
     /// When to end.
     pub shutdown: Shutdown,
     /// Where calls are counted; made for the same `methods`.
@@ -80,7 +85,11 @@ impl<L> Server<L> {
             Some(path) => Some(UnixArrivals::bind(path, places(MAX_UNIX, 2)).await?),
             None => None,
         };
-        Ok(Bound { server: self, tls, grpc, unix, admin, health })
+        let http = match &self.http {
+            Some(http) => Some((http.listen.bind(places(MAX_HTTP, 1)).await?, http.routes.clone())),
+            None => None,
+        };
+        Ok(Bound { server: self, tls, grpc, unix, admin, health, http })
     }
 
     /// Reads the files, and has the admin port tell of them.
@@ -108,6 +117,7 @@ pub struct Bound<L = Identity> {
     unix: Option<UnixArrivals>,
     admin: TcpListener,
     health: Option<TcpListener>,
+    http: Option<(BoundHttp, Router)>,
 }
 
 /// Why serving ended before its time.
@@ -116,6 +126,9 @@ pub enum ServeError {
     /// A thread that serves calls.
     #[error("gRPC: {0}")]
     Calls(#[source] io::Error),
+    /// The HTTP that components ask.
+    #[error("HTTP: {0}")]
+    Http(#[source] io::Error),
     /// The admin port, or the address of a listener.
     #[error("admin port: {0}")]
     Admin(#[from] io::Error),
@@ -152,6 +165,15 @@ impl<L> Bound<L> {
         self.health.as_ref().map(TcpListener::local_addr).transpose()
     }
 
+    /// Where the HTTP that components ask is served, if it is.
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell.
+    pub fn http_address(&self) -> io::Result<Option<HttpAddress>> {
+        self.http.as_ref().map(|(http, _)| http.address()).transpose()
+    }
+
     /// The files behind TLS, if there is TLS.
     pub fn tls(&self) -> Option<&Arc<ServerTls>> {
         self.tls.as_ref().map(|tls| &tls.files)
@@ -181,7 +203,7 @@ impl<L> Bound<L> {
             + 'static,
         R: HttpBody<Data = Bytes, Error = Status> + From<Body> + Send + Unpin + 'static,
     {
-        let Self { server, tls, grpc, unix, admin, health: health_listener } = self;
+        let Self { server, tls, grpc, unix, admin, health: health_listener, http } = self;
         let Server {
             grpc: routes,
             layer,
@@ -193,6 +215,7 @@ impl<L> Bound<L> {
             shutdown,
             counts,
             clock,
+            http: _,
         } = server;
         let routes = with_reflection(routes.add_service(health.service()))?.prepare();
         let limits = Arc::new(RateLimits::new(methods, &settings.callers));
@@ -209,15 +232,33 @@ impl<L> Bound<L> {
             None if settings.insecure_loopback => Admitting::Plaintext(Caller::Loopback),
             None => Admitting::Plaintext(Caller::Nobody),
         };
+        // What HTTP may take of the file descriptors, gRPC over TCP has less.
+        let share = 12 - usize::from(http.is_some());
+        let http = {
+            let (admission, shutdown) = (admission.clone(), shutdown.clone());
+            async move {
+                match http {
+                    Some((bound, routes)) => {
+                        bound.serve(routes, &admission, places(MAX_HTTP, 1), shutdown).await
+                    }
+                    None => Ok(()),
+                }
+            }
+        };
         let calls = Calls { service, admission, shutdown: shutdown.clone() };
         let tls = tls.as_ref();
         let calls = async {
             calls
-                .serve(threads, TcpArrivals::new(grpc, places(MAX_CONNECTIONS, 12)), unix)
+                .serve(threads, TcpArrivals::new(grpc, places(MAX_CONNECTIONS, share)), unix)
                 .await
                 .map_err(ServeError::Calls)?;
-            over.begin();
             Ok::<_, ServeError>(())
+        };
+        let http = async { http.await.map_err(ServeError::Http) };
+        let asked = async {
+            tokio::try_join!(calls, http)?;
+            over.begin();
+            Ok(())
         };
         let drain = async {
             shutdown.begun().await;
@@ -253,7 +294,7 @@ impl<L> Bound<L> {
             }
         };
         tokio::select! {
-            all = async { tokio::try_join!(calls, drain, probes, admin) } => all.map(|_| ()),
+            all = async { tokio::try_join!(asked, drain, probes, admin) } => all.map(|_| ()),
             () = look => Ok(()),
             () = shutdown.ended() => {
                 tracing::warn!("the drain is over: calls in flight were cut");

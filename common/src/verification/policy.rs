@@ -43,6 +43,11 @@ impl Policy {
         Self { holder_required, ..self }
     }
 
+    /// For whom tokens must be meant.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
     pub(super) const fn leeway(&self) -> Duration {
         self.leeway
     }

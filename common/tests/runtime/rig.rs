@@ -158,6 +158,7 @@ impl Rig {
             settings: self.settings.clone(),
             health: self.health.clone(),
             admin: admin.with_routes(extra),
+            http: None,
             shutdown: self.shutdown.clone(),
             counts: Arc::clone(&self.counts),
             clock: Arc::new(SystemClock),

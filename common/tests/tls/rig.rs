@@ -95,6 +95,7 @@ impl World {
             settings,
             health: Health::new(&[]),
             admin: Admin::new(|| Ok(()), |_| {}),
+            http: None,
             shutdown: shutdown.clone(),
             counts: Arc::new(RpcCounts::new(&TABLE)),
             clock: Arc::new(SystemClock),

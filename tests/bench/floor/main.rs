@@ -90,10 +90,11 @@ fn layers(length: &str, address: &str, admin: &str) -> Result<(), Failure> {
             settings,
             health: Health::new(&[]),
             admin: Admin::new(|| Ok(()), move |text| written.write(text)),
+            http: None,
             shutdown: Shutdown::manual(),
             counts,
             clock: Arc::new(SystemClock),
         };
-        Ok(server.bind().await?.serve().await?)
+        Ok(Box::pin(server.bind().await?.serve()).await?)
     })
 }

@@ -49,6 +49,8 @@ pub struct Question<'a> {
     pub max_staleness: Option<Duration>,
     /// The SHA-256 of the holder's certificate, if one was shown.
     pub holder: Option<[u8; 32]>,
+    /// For whom the token must be meant besides the audience of this verifier.
+    pub audience: Option<&'a str>,
 }
 
 /// An answer, and what it was judged on.
@@ -175,6 +177,9 @@ impl Verifier {
         let judged_at = view.judged_at(now.wall);
         let (known, current) = known
             .and_then(|known| {
+                if question.audience.is_some_and(|audience| audience != self.policy.audience()) {
+                    return Err(Refusal::WrongAudience);
+                }
                 let token = known.token.clone();
                 Ok((known, token.check_claims(&self.policy, &trust.limits, &presented, judged_at)?))
             })

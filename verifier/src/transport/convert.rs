@@ -126,6 +126,7 @@ fn read_question<'a>(
         at_least: asked.at_least.map(values::read_cursor),
         max_staleness: max_staleness?,
         holder: holder?,
+        audience: None,
     })
 }
 

@@ -13,6 +13,7 @@ impl Judge for Verifier {
             at_least: None,
             max_staleness: None,
             holder: shown.holder.map(|holder| holder.0),
+            audience: None,
         };
         let accepted = match self.verify(&question).answer {
             Ok(Verdict::Accepted(accepted)) => accepted,

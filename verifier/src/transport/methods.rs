@@ -11,6 +11,7 @@ pub static METHODS: Methods = Methods(&[
     Method { path: "/ipms.token.v1.VerifierService/VerifyToken", role: Role::Component, rate: OFTEN },
     Method { path: "/ipms.token.v1.VerifierService/VerifyTokens", role: Role::Component, rate: USUAL },
     Method { path: "/ipms.token.v1.VerifierService/GetTrustView", role: Role::Component, rate: USUAL },
+    Method { path: "/envoy.service.auth.v3.Authorization/Check", role: Role::Component, rate: OFTEN },
 ]);
 
 #[cfg(test)]
@@ -19,8 +20,10 @@ mod tests {
 
     use super::*;
 
+    const SERVICES: [&str; 2] = ["ipms.token.v1.VerifierService", "envoy.service.auth.v3.Authorization"];
+
     #[test]
     fn the_table_is_the_service_as_described() {
-        assert_eq!(missing_from(&METHODS, DESCRIPTORS, &["ipms.token.v1.VerifierService"]), [""; 0]);
+        assert_eq!(missing_from(&METHODS, DESCRIPTORS, &SERVICES), [""; 0]);
     }
 }

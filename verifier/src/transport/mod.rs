@@ -1,6 +1,7 @@
 //! The verifier's gRPC, probes and metrics. Decides nothing: parses, asks, renders.
 
 mod answer;
+pub mod authz;
 mod convert;
 pub mod direct;
 pub mod fairness;

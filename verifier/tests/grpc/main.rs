@@ -1,5 +1,6 @@
 //! The verifier's service as its callers see it, on real sockets. Keys, log, lease and clocks are in the test's hands.
 
+mod proxies;
 mod rig;
 #[expect(
     clippy::unwrap_used,

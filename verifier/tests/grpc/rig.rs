@@ -20,7 +20,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tonic::transport::{Channel, Endpoint, Uri};
-use verifier::{application::alarms::Alarms, transport::health, wiring};
+use verifier::{application::alarms::Alarms, settings::AuthzSettings, transport::health, wiring};
 
 use crate::world::World;
 
@@ -43,12 +43,14 @@ impl Rig {
         let all = all.map(|(name, value)| (format!("VERIFIER_{name}"), (*value).to_owned()));
         let mut file = SettingsFile::new(toml::Table::new(), all, "VERIFIER_");
         let settings = ServiceSettings::read(&mut file, Defaults::VERIFIER);
+        let authz = AuthzSettings::read(&mut file, &settings);
         file.finish().unwrap();
         let shutdown = Shutdown::manual();
         let (verifier, clock) = (&world.verifier, world.clock.clone());
         let alarms = Arc::new(Alarms::default());
         let name = "follower-a".to_owned();
-        let server = wiring::server(settings, verifier, &alarms, name, clock, shutdown.clone()).unwrap();
+        let server =
+            wiring::server(settings, verifier, &alarms, name, authz, clock, shutdown.clone()).unwrap();
         let board = server.health.clone();
         let bound = server.bind().await.unwrap();
         let (grpc, admin) = (bound.grpc_address().unwrap(), bound.admin_address().unwrap());

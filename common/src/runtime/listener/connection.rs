@@ -50,9 +50,14 @@ impl<S> Connection<S> {
         Self { bounds: Some(Bounds::new()), ..Self::of(stream, caller, place) }
     }
 
-    /// Of HTTP/1.1, for probes.
+    /// Of HTTP/1.1, whose callers are all alike.
+    pub(in crate::runtime) fn http(stream: S, caller: Caller, place: Place) -> Self {
+        Self::of(stream, caller, place)
+    }
+
+    /// The same, for probes.
     pub(super) fn probe(stream: S, place: Place) -> Self {
-        Self::of(stream, Caller::Nobody, place)
+        Self::http(stream, Caller::Nobody, place)
     }
 
     /// After a handshake.

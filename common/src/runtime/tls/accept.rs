@@ -36,6 +36,8 @@ use crate::runtime::{
 pub(in crate::runtime) enum Purpose {
     /// gRPC: the caller shows a certificate.
     Grpc(Callers),
+    /// HTTP/1.1: the caller shows a certificate.
+    Http(Callers),
     /// Probes: nobody need show one.
     Admin,
 }
@@ -141,6 +143,7 @@ async fn shake(
     let configs = tls.current();
     let config = match purpose {
         Purpose::Grpc(_) => &configs.grpc,
+        Purpose::Http(_) => &configs.http,
         Purpose::Admin => &configs.admin,
     };
     let stream = TlsAcceptor::from(Arc::clone(config)).accept(stream).await.map_err(|error| {
@@ -148,19 +151,20 @@ async fn shake(
         Failed::Tls
     })?;
     let session = stream.get_ref().1;
-    let (caller, chain, http2) = match purpose {
-        Purpose::Admin => (Caller::Nobody, None, false),
-        Purpose::Grpc(callers) => {
-            if session.alpn_protocol() != Some(H2) {
-                return Err(Failed::Tls);
-            }
+    let http2 = matches!(purpose, Purpose::Grpc(_));
+    if http2 && session.alpn_protocol() != Some(H2) {
+        return Err(Failed::Tls);
+    }
+    let (caller, chain) = match purpose {
+        Purpose::Admin => (Caller::Nobody, None),
+        Purpose::Grpc(callers) | Purpose::Http(callers) => {
             let chain: Vec<_> = session.peer_certificates().unwrap_or_default().to_vec();
             let own = chain.first().ok_or(Failed::Nameless)?;
             let name = identity(own).map_err(|error| {
                 tracing::warn!(%error, "a certificate of our CA names no caller");
                 Failed::Nameless
             })?;
-            (callers.of(&name), Some(chain), true)
+            (callers.of(&name), Some(chain))
         }
     };
     let admission = Admission { tls, chain, generation };

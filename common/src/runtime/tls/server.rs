@@ -25,6 +25,8 @@ pub type ServerTls = Reloading<ServerConfigs>;
 pub struct ServerConfigs {
     /// Client certificates are required.
     pub(super) grpc: Arc<ServerConfig>,
+    /// The same, for HTTP/1.1.
+    pub(super) http: Arc<ServerConfig>,
     /// HTTP for probes: nobody need prove anything.
     pub(super) admin: Arc<ServerConfig>,
     clients: Arc<dyn ClientCertVerifier>,
@@ -58,12 +60,14 @@ fn configure(material: &Material) -> Result<ServerConfigs, TlsError> {
     let clients = clients.build().map_err(|_unusable| TlsError::NotUsable)?;
     let own = || Arc::new(SingleCertAndKey::from(Arc::clone(&material.own)));
     let builder = || ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]);
-    let grpc = builder()
-        .map_err(unusable)?
-        .with_client_cert_verifier(Arc::clone(&clients))
-        .with_cert_resolver(own());
+    let known = || {
+        let known = builder().map_err(unusable)?.with_client_cert_verifier(Arc::clone(&clients));
+        Ok::<_, TlsError>(known.with_cert_resolver(own()))
+    };
+    let (grpc, http) = (known()?, known()?);
     let admin = builder().map_err(unusable)?.with_no_client_auth().with_cert_resolver(own());
-    Ok(ServerConfigs { grpc: closed(grpc, H2), admin: closed(admin, b"http/1.1"), clients })
+    let (grpc, http) = (closed(grpc, H2), closed(http, HTTP_1));
+    Ok(ServerConfigs { grpc, http, admin: closed(admin, HTTP_1), clients })
 }
 
 /// No resumption: it would let in by a certificate that was good once.
@@ -73,3 +77,5 @@ fn closed(mut config: ServerConfig, protocol: &[u8]) -> Arc<ServerConfig> {
     config.alpn_protocols = vec![protocol.to_vec()];
     Arc::new(config)
 }
+
+const HTTP_1: &[u8] = b"http/1.1";

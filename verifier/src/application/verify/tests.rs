@@ -35,6 +35,7 @@ fn ask(token: &str) -> Question<'_> {
         at_least: None,
         max_staleness: None,
         holder: None,
+        audience: None,
     }
 }
 

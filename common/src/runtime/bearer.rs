@@ -6,7 +6,7 @@ use crate::jws::MAX_LEN;
 
 /// What a request shows.
 #[derive(Clone, Copy, Eq, PartialEq)]
-pub(super) enum Bearer<'a> {
+pub enum Bearer<'a> {
     /// No bearer token: nothing at all, or another scheme.
     None,
     /// Something that no token can be.
@@ -15,14 +15,19 @@ pub(super) enum Bearer<'a> {
     Token(&'a str),
 }
 
-/// Finds the bearer token. Two headers are no credentials of one caller: neither is believed.
-pub(super) fn bearer(headers: &HeaderMap) -> Bearer<'_> {
-    let mut all = headers.get_all(AUTHORIZATION).iter();
-    let Some(only) = all.next() else { return Bearer::None };
-    if all.next().is_some() {
+/// Finds the bearer token.
+pub fn bearer(headers: &HeaderMap) -> Bearer<'_> {
+    // What is no text cannot be a token, but it is something.
+    bearer_of(headers.get_all(AUTHORIZATION).iter().map(|value| value.to_str().unwrap_or("bearer")))
+}
+
+/// Finds the bearer token in the values of `authorization`. Two of them are no credentials of one caller: neither is
+/// believed.
+pub fn bearer_of<'a>(mut values: impl Iterator<Item = &'a str>) -> Bearer<'a> {
+    let Some(text) = values.next() else { return Bearer::None };
+    if values.next().is_some() {
         return Bearer::Unusable;
     }
-    let Ok(text) = only.to_str() else { return Bearer::Unusable };
     let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Bearer::None;

@@ -1,0 +1,183 @@
+//! HTTP/1.1 that components ask, beside gRPC: listeners, who calls, and whether they may. What is answered is the program's
+//! matter.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request, connect_info::Connected},
+    http::StatusCode,
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    serve::{IncomingStream, Listener},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
+use tokio_stream::StreamExt as _;
+
+use super::{
+    arrivals::{Arrivals, Portable as _, TcpArrivals},
+    caller::Caller,
+    calls::Admitting,
+    listener::{BindError, Connection, UnixArrivals, bind_tcp},
+    methods::Role,
+    shutdown::Shutdown,
+    tls::{Purpose, TlsConnections},
+};
+
+/// Where it is, and what it answers.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Where to listen.
+    pub listen: HttpAddress,
+    /// What to answer. Every request has its [`Caller`] in the extensions; one without the role `component` gets 403.
+    pub routes: Router,
+}
+
+/// Where HTTP is served.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum HttpAddress {
+    /// With TLS, if the program has it.
+    Tcp(SocketAddr),
+    /// Who can open it is a component.
+    Unix(PathBuf),
+}
+
+/// Callers wait in line.
+pub(super) enum BoundHttp {
+    Tcp(TcpListener),
+    Unix(UnixArrivals),
+}
+
+impl HttpAddress {
+    pub(super) async fn bind(&self, places: usize) -> Result<BoundHttp, BindError> {
+        match self {
+            Self::Tcp(address) => bind_tcp(*address).await.map(BoundHttp::Tcp),
+            Self::Unix(path) => UnixArrivals::bind(path, places).await.map(BoundHttp::Unix),
+        }
+    }
+}
+
+impl BoundHttp {
+    pub(super) fn address(&self) -> io::Result<HttpAddress> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(HttpAddress::Tcp),
+            Self::Unix(arrivals) => Ok(HttpAddress::Unix(Path::to_owned(arrivals.path()))),
+        }
+    }
+
+    /// Serves until the drain begins and the last answer is given.
+    pub(super) async fn serve(
+        self,
+        routes: Router,
+        admitting: &Admitting,
+        places: usize,
+        shutdown: Shutdown,
+    ) -> io::Result<()> {
+        match self {
+            Self::Unix(arrivals) => serve(Alike(arrivals, Caller::UnixSocket), routes, shutdown).await,
+            Self::Tcp(listener) => {
+                let address = listener.local_addr()?;
+                let arrivals = TcpArrivals::new(listener, places);
+                match admitting {
+                    Admitting::Plaintext(caller) => {
+                        serve(Alike(arrivals, caller.clone()), routes, shutdown).await
+                    }
+                    Admitting::Tls(tls, _, callers) => {
+                        let purpose = Purpose::Http(callers.clone());
+                        serve(Shown(tls.connections(arrivals, address, purpose)), routes, shutdown).await
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn serve<L>(listener: L, routes: Router, shutdown: Shutdown) -> io::Result<()>
+where
+    L: Listener<Addr = Caller>,
+    Calling: for<'a> Connected<IncomingStream<'a, L>>,
+{
+    let service = routes.layer(middleware::from_fn(admit)).into_make_service_with_connect_info::<Calling>();
+    let drain = async move { shutdown.begun().await };
+    axum::serve(listener, service).with_graceful_shutdown(drain).await
+}
+
+/// Who calls, as the connection proves it.
+#[derive(Clone)]
+struct Calling(Caller);
+
+impl<A: Arrivals<Stream: AsyncRead + AsyncWrite>> Connected<IncomingStream<'_, Alike<A>>> for Calling {
+    fn connect_info(stream: IncomingStream<'_, Alike<A>>) -> Self {
+        Self(stream.remote_addr().clone())
+    }
+}
+
+impl Connected<IncomingStream<'_, Shown>> for Calling {
+    fn connect_info(stream: IncomingStream<'_, Shown>) -> Self {
+        Self(stream.remote_addr().clone())
+    }
+}
+
+async fn admit(
+    ConnectInfo(Calling(caller)): ConnectInfo<Calling>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if !caller.holds(Role::Component) {
+        tracing::warn!(actor = caller.actor(), "a caller of HTTP is no component");
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// Connections whose callers are all alike.
+struct Alike<A>(A, Caller);
+
+impl<A: Arrivals<Stream: AsyncRead + AsyncWrite>> Listener for Alike<A> {
+    type Io = Connection<A::Stream>;
+    type Addr = Caller;
+
+    async fn accept(&mut self) -> (Self::Io, Caller) {
+        loop {
+            if let Some((stream, place)) = std::future::poll_fn(|cx| self.0.poll_arrival(cx)).await
+                && stream.prepare().is_ok()
+            {
+                let caller = self.1.clone();
+                return (Connection::http(stream, caller.clone(), place), caller);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Caller> {
+        Ok(self.1.clone())
+    }
+}
+
+/// Connections whose callers have shown certificates.
+struct Shown(TlsConnections);
+
+impl Listener for Shown {
+    type Io = <TlsConnections as Listener>::Io;
+    type Addr = Caller;
+
+    async fn accept(&mut self) -> (Self::Io, Caller) {
+        loop {
+            if let Some(Ok(accepted)) = self.0.next().await {
+                let caller = accepted.peer().caller;
+                return (accepted, caller);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Caller> {
+        Ok(Caller::Nobody)
+    }
+}
