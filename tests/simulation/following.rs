@@ -202,6 +202,7 @@ impl Process {
             at_least: None,
             max_staleness: None,
             holder: None,
+            audience: None,
         })
     }
 
