@@ -1,10 +1,21 @@
-//! Failure: 16 characters in a row of a token or of a private key in anything that the programs write, answer or send; or
-//! who asked, who approved and what for anywhere but in the audit trail. Both programs run at their most talkative level.
+//! Failure: 16 characters in a row of a token, of a private key or of the passphrase of its file in anything that the programs
+//! write, answer or send; or who asked, who approved and what for anywhere but in the audit trail. Both programs run at their
+//! most talkative level.
 
 mod recorder;
 mod searched;
 
-use common::proto::v1::{self as pb, TokenType};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use common::{
+    keys::encrypted,
+    proto::v1::{self as pb, TokenType},
+};
 use harness::{
     calls::{Selector, question, tokens},
     orders::{self, OWNER, PARTNER},
@@ -21,18 +32,22 @@ use searched::{Needles, private_parts};
 const REQUESTER: &str = "requester-b1f0c2a47d9e";
 const APPROVER: &str = "approver-77aa01c9e5d3";
 const PURPOSE: &str = "purpose-4c1d9b60f2e8: follow-up of arm nine";
+const PASSPHRASE: &str = "passphrase-d81f6e0b35a2-of-every-key";
 const COMMENT: &str = "comment-90e7d3a15b2c: reported by phone";
 
 #[tokio::test]
 async fn no_part_of_a_token_or_a_key_is_anywhere_and_people_are_in_the_audit_trail_only() {
-    let mut recorder = None;
-    let mut programs = Programs::with(&[], |issuer| {
-        let between = Recorder::before(issuer);
-        let endpoint = format!("http://{}", between.address());
+    let (mut recorder, mut secrets) = (None, Needles::default());
+    let mut programs = Programs::prepared(|issuer, verifier, folder| {
+        let between = Recorder::before(issuer.grpc());
+        verifier.set("ISSUER__ENDPOINTS", &format!("http://{}", between.address()));
         recorder = Some(between);
-        vec![("VERIFIER_ISSUER__ENDPOINTS", endpoint)]
+        encrypt(&folder.join("keys"), &mut secrets);
+        write_private(&folder.join("passphrase"), PASSPHRASE);
+        issuer.set("KEYS__PASSPHRASE_FILE", "passphrase");
     })
     .await;
+    secrets.add(PASSPHRASE.as_bytes());
     let mut said = Vec::new();
     let tokens = use_everything(&programs, &mut said).await;
     for program in [&programs.issuer, &programs.verifier] {
@@ -44,6 +59,7 @@ async fn no_part_of_a_token_or_a_key_is_anywhere_and_people_are_in_the_audit_tra
     programs.verifier.terminate().await;
     every_method_was_called(&programs.issuer.page("/metrics").await);
     programs.issuer.crash();
+    let panicked = panic_with_keys(&programs);
     let feed = recorder.unwrap().stop().await;
     assert!(feed.len() > 1_000, "the recorder saw {} bytes", feed.len());
 
@@ -52,7 +68,8 @@ async fn no_part_of_a_token_or_a_key_is_anywhere_and_people_are_in_the_audit_tra
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(!name.starts_with("core"), "a crash left {name}");
-        if path.is_file() {
+        // What is looked for is in there.
+        if path.is_file() && name != "passphrase" {
             files.push((name, std::fs::read(path).unwrap()));
         }
     }
@@ -67,20 +84,9 @@ async fn no_part_of_a_token_or_a_key_is_anywhere_and_people_are_in_the_audit_tra
     files.push(("what callers were told".to_owned(), said.join("\n").into_bytes()));
     files.push(("what went between issuer and verifier".to_owned(), feed));
 
-    let mut secrets = Needles::default();
+    files.push(("what a panic left behind".to_owned(), panicked));
     for token in &tokens {
         secrets.add(token.as_bytes());
-    }
-    for entry in std::fs::read_dir(programs.path("keys")).unwrap() {
-        let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        if text.contains("PRIVATE KEY") {
-            for part in private_parts(&text) {
-                secrets.add_binary(&part);
-            }
-        } else if path.ends_with("seal.key") {
-            secrets.add(text.as_bytes());
-        }
     }
     let mut people = Needles::default();
     for text in [REQUESTER, APPROVER, PURPOSE, COMMENT] {
@@ -103,6 +109,37 @@ async fn no_part_of_a_token_or_a_key_is_anywhere_and_people_are_in_the_audit_tra
             assert!(needles.found_in(&leak).is_some());
         }
     }
+}
+
+/// The private keys of the folder, encrypted from now on. What they hold goes to `secrets`.
+fn encrypt(folder: &Path, secrets: &mut Needles) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        if text.contains("PRIVATE KEY") {
+            for part in private_parts(&text) {
+                secrets.add_binary(&part);
+            }
+            write_private(&path, &encrypted(&text, PASSPHRASE.as_bytes()).unwrap());
+        } else if path.ends_with("seal.key") {
+            secrets.add(text.as_bytes());
+        }
+    }
+}
+
+fn write_private(path: &Path, text: &str) {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// A process that has read the passphrase and every key, and cannot print what it was asked for: all that it leaves.
+fn panic_with_keys(programs: &Programs) -> Vec<u8> {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = programs.issuer.run_into(&["keys", "show"], full);
+    assert_eq!(ended.status.code(), Some(101), "it did not panic");
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("panic"), "{said}");
+    said.into_bytes()
 }
 
 /// Every call, with what it is for, and with a token wherever a text fits. Answers the tokens; what was said goes to

@@ -12,4 +12,5 @@ mod race;
 mod restarts;
 mod revocation;
 mod rules;
+mod sinks;
 mod time;

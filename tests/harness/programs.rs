@@ -200,6 +200,11 @@ impl Program {
         self.settings.push((name, value.to_owned()));
     }
 
+    /// What the shell does that becomes the program, from the next start on: bounds, or a place of its own.
+    pub const fn limits(&mut self, commands: &'static str) {
+        self.limits = commands;
+    }
+
     /// Another variable of its environment, from the next start on.
     pub fn environment(&mut self, (name, value): (&str, String)) {
         self.settings.push((name.to_owned(), value));
@@ -250,10 +255,19 @@ impl Program {
 
     /// As [`Program::run`], with more variables, named in full.
     pub fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        self.command(arguments).envs(variables.iter().copied()).output().unwrap()
+    }
+
+    /// As [`Program::run`], its output going elsewhere.
+    pub fn run_into(&self, arguments: &[&str], output: File) -> Output {
+        self.command(arguments).stdout(output).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(built().join(self.name));
         command.args(arguments).env_clear().envs(self.settings.iter().cloned()).current_dir(&self.folder);
-        command.envs(variables.iter().copied());
-        command.stdin(Stdio::null()).output().unwrap()
+        command.stdin(Stdio::null());
+        command
     }
 
     /// What its admin port answers, with its headers.
