@@ -19,6 +19,7 @@ pub struct SigningPool {
     /// `None`: whoever asks does the job.
     queue: Option<SyncSender<Job>>,
     places: Arc<Semaphore>,
+    depth: usize,
 }
 
 /// A place for one job that is yet to come; given back when it is dropped.
@@ -42,13 +43,13 @@ impl SigningPool {
             let jobs = Arc::clone(&jobs);
             thread::Builder::new().name(format!("signing-{number}")).spawn(move || work(&jobs))?;
         }
-        Ok(Self { queue: Some(queue), places: Arc::new(Semaphore::new(depth)) })
+        Ok(Self { queue: Some(queue), places: Arc::new(Semaphore::new(depth)), depth })
     }
 
     /// Has no thread: a job is done at once by whoever asks, and keeps it that long. For a simulation, whose order of
     /// things no thread may decide.
     pub fn without_threads(places: usize) -> Self {
-        Self { queue: None, places: Arc::new(Semaphore::new(places)) }
+        Self { queue: None, places: Arc::new(Semaphore::new(places)), depth: places }
     }
 
     /// A place for a job whose preparation costs something: whoever gets none has not begun.
@@ -61,6 +62,11 @@ impl SigningPool {
             .try_acquire_owned()
             .map(|permit| Place { _permit: permit })
             .map_err(|_none_left| NotRun::Full)
+    }
+
+    /// Places that are taken, and all there are.
+    pub fn taken(&self) -> [usize; 2] {
+        [self.depth.saturating_sub(self.places.available_permits()), self.depth]
     }
 
     /// Runs `job` on one of the threads.

@@ -30,6 +30,9 @@ pub fn write(realm: &Realm, text: &mut MetricsText) {
     );
     text.gauge("ipms_log_mended", "How often all of them came back since the start.", &[], mended);
     text.gauge("ipms_log_mended_entries", "Entries of the log when they last came back.", &[], entries);
+    let [taken, all] = realm.pool.taken().map(|places| gauge(places as u64));
+    text.gauge("ipms_signing_orders", "Orders for a token under way.", &[], taken);
+    text.gauge("ipms_signing_orders_most", "Orders that may be under way at once.", &[], all);
     let faulty = realm.conditions.faulty_signatures();
     text.counter(
         "ipms_signatures_faulty_total",

@@ -40,6 +40,8 @@ pub struct TrustView {
     pub position: Position,
     /// The keys whose tokens it accepts.
     pub keys: Vec<KeyId>,
+    /// For how long the issuer has stated them and no others. `None` when it stated none.
+    pub keys_age: Option<Duration>,
     /// Entries of the log that it holds.
     pub entries: u64,
     /// For each type, what holds for it.
@@ -75,6 +77,7 @@ impl TrustView {
         Self {
             position: Position::of(view, now),
             keys: trust.map(|trust| trust.keys.iter().map(PublicKey::id).collect()).unwrap_or_default(),
+            keys_age: trust.map(|trust| now.wall.since(trust.stated_at)),
             entries: view.log.entries(),
             types,
             log_time: view.log.log_time(),

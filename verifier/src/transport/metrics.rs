@@ -23,8 +23,13 @@ pub fn write(verifier: &Verifier, alarms: &Alarms, text: &mut MetricsText) {
     text.gauge("ipms_view_age_seconds", "Age of the knowledge that the view is whole.", &[], age);
     text.gauge("ipms_view_entries", "Entries of the log that are held.", &[], whole(view.entries));
     text.gauge("ipms_view_keys", "Token keys that are trusted.", &[], whole(view.keys.len() as u64));
-    text.counter("ipms_view_epoch", "Epoch of the log.", &[], position.cursor.epoch);
-    text.counter("ipms_view_sequence", "Last entry of the log in its epoch.", &[], position.cursor.sequence);
+    text.gauge("ipms_view_epoch", "Epoch of the log.", &[], whole(position.cursor.epoch));
+    let sequence = whole(position.cursor.sequence);
+    text.gauge("ipms_view_sequence", "Last entry of the log in its epoch.", &[], sequence);
+    if let Some(age) = view.keys_age {
+        let help = "Since the issuer stated the keys and limits in use.";
+        text.gauge("ipms_key_set_age_seconds", help, &[], age.as_secs_f64());
+    }
     text.gauge("ipms_cache_bytes", "Kept for verified tokens.", &[], whole(verifier.cache_bytes()));
     for kind in TokenType::ALL {
         let left = view.types.get(kind).decidable.map_or(0.0, |left| left.as_secs_f64());
