@@ -105,7 +105,7 @@ pub fn join(held: &Chain, offered: &Chain, now: Timestamp) -> Option<Chain> {
     }
 }
 
-/// A new epoch: all live rules of `main`, which is complete, and those that only `other` holds: they were appended
+/// A new epoch: all rules of `main` that are live or were a day ago, which is complete, and those that only `other` holds: they were appended
 /// between the loss and its notice, or are what was lost.
 fn mend(main: &Chain, other: Option<&Chain>, now: Timestamp) -> Option<Chain> {
     let (lost, end) = (main.epoch(), main.end().sequence);
@@ -141,7 +141,10 @@ fn mend(main: &Chain, other: Option<&Chain>, now: Timestamp) -> Option<Chain> {
     let branch = branch.cloned().map(|entry| cut_at(entry, Cursor::new(lost, end)));
     let mut chain = Chain::new(lost + 1, Link { sequence: 0, hash: [0; 32] });
     chain.push(genesis).ok()?;
-    for mut entry in main.entries().iter().cloned().chain(branch).filter(|entry| entry.expires_at > now) {
+    // By the calendar of whoever mends, which may be ahead of that of verifiers: what expired within a day is kept, and trimmed
+    // later as everything is.
+    let live = |entry: &Entry| entry.expires_at.plus(RECENT) > now;
+    for mut entry in main.entries().iter().cloned().chain(branch).filter(live) {
         if matches!(entry.body, Body::Genesis(_)) {
             continue;
         }
