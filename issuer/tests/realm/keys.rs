@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use common::{clock::Clock as _, key_id::KeyId};
+use common::{clock::Clock as _, key_id::KeyId, revocation::entry::Reason};
 use issuer::{
     adapters::{journal::Recovered, store::memory::MemoryStore},
-    application::rotate_keys::{Gaps, KeyError, activate, list, prepare, refresh, retire},
+    application::{
+        revoke::{Selector, revoke},
+        rotate_keys::{Gaps, KeyError, activate, list, prepare, refresh, retire},
+    },
     domain::{followers::Follower, key_roles::KeyRole, ports::Store as _},
 };
 
@@ -111,6 +114,24 @@ async fn section_6_a_retired_key_leaves_the_key_set_by_itself_and_never_comes_ba
     }
     assert_eq!(list(realm).await.unwrap().len(), 1, "it is not listed");
     assert_eq!(realm.store.policy().await.unwrap().unwrap().keys.get(old).unwrap().public, None);
+}
+
+/// Failure: a key that was published a moment ago, and that no verifier can hold yet, signs in the place of the revoked one.
+#[tokio::test]
+async fn section_6_a_key_prepared_right_after_a_revocation_does_not_take_over_from_the_one_that_was_ready() {
+    let world = World::new().await;
+    let realm = &world.realm;
+    let (old, ready) = (realm.policy.load().keys.active().unwrap().id, world.put_key());
+    prepare(realm, ready, "op").await.unwrap();
+    let new = world.put_key();
+    revoke(realm, Selector::Key(old), Reason::KeyCompromised, String::new(), "op").await.unwrap();
+    prepare(realm, new, "op").await.unwrap();
+    let signs = || realm.signing_key(&realm.log.published()).unwrap().public().id();
+    assert_eq!(signs(), ready);
+    // Also once the writer has had its next round.
+    eventually("the revoked key is buried", async || role(&world, old) == Some(KeyRole::Revoked)).await;
+    assert_eq!((signs(), role(&world, ready)), (ready, Some(KeyRole::Active)));
+    assert_eq!(role(&world, new), Some(KeyRole::Prepared));
 }
 
 #[tokio::test]

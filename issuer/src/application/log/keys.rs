@@ -82,7 +82,13 @@ impl Writer {
     /// On the record that stands: again if another issuer was first.
     pub(super) async fn change_keys(&mut self, order: KeyOrder) -> Result<(), KeyOrderError> {
         for _ in 0..ATTEMPTS {
+            // A key that was revoked a moment ago hands over to one that was ready then, never to one of this order.
+            self.keep_keys().await;
             let stands = self.parts.policy.load_full();
+            if stands.keys != self.buried(&stands) {
+                self.read_policy().await?;
+                continue;
+            }
             let keys = order.change.applied(&stands, self.log_now())?;
             let Some(next) = stands.with_keys(keys) else { return Ok(()) };
             let version = next.version;
@@ -102,7 +108,7 @@ impl Writer {
         let published = Arc::clone(&self.published.borrow());
         let (stands, now) = (self.parts.policy.load_full(), self.log_now());
         let holds_rule = |id: &KeyId| published.log.set().holds_key(id);
-        let buried = stands.keys.with_revoked(published.log.set().keys(), now);
+        let buried = self.buried(&stands);
         let (keys, action) = if buried == stands.keys {
             (stands.keys.swept(now, holds_rule), "sweep_keys")
         } else {
@@ -118,6 +124,11 @@ impl Writer {
         if !published.lost && self.trust_is_due() {
             self.announce_again().await;
         }
+    }
+
+    /// The roles, once every key that the log revokes is revoked.
+    fn buried(&self, stands: &PolicyRecord) -> KeyRoles {
+        stands.keys.with_revoked(self.published.borrow().log.set().keys(), self.log_now())
     }
 
     /// What stands in the store, if another issuer changed it.
