@@ -67,7 +67,7 @@ impl World {
             Some(i64::try_from(stated.seconds()).unwrap() * 1_000)
         });
         let latest = shown.chain(said).chain([latest, told]).max().unwrap_or(0) + 1_000;
-        self.machines().for_each(|machine| machine.set_wall(latest));
+        self.machines().chain([&self.time]).for_each(|machine| machine.set_wall(latest));
     }
 
     fn is_well(&mut self) -> Result<(), Broken> {

@@ -36,8 +36,10 @@ use crate::machine::{Dice, Machine};
 #[derive(Clone, Debug)]
 pub(crate) struct Remote {
     pub(crate) store: Arc<MemoryStore>,
-    /// Where true time passes.
+    /// Where true time passes. A store of many issuers has a clock, and it is right.
     pub(crate) world: Machine,
+    /// Where the issuer runs.
+    pub(crate) home: Machine,
     pub(crate) dice: Dice,
     pub(crate) link: Arc<Link>,
 }
@@ -64,6 +66,8 @@ impl Remote {
     }
 }
 
+/// As Redis is compared with, in milliseconds.
+const CLOCKS_DIFFER: u64 = 5_000;
 const MISSED: Duration = Duration::from_secs(2);
 
 /// There, done, and back: what is lost on the way back was done.
@@ -89,6 +93,10 @@ impl Store for Remote {
 
     fn shared(&self) -> bool {
         self.store.shared()
+    }
+
+    fn clock_off(&self) -> bool {
+        self.store.shared() && self.world.wall().abs_diff(self.home.wall()) > CLOCKS_DIFFER
     }
 
     fn confirmed_end(&self) -> Answer<'_, Option<LogEnd>> {

@@ -110,8 +110,9 @@ impl World {
         let folder = room();
         let issuers = (0..if shared { 2 } else { 1 }).map(|n| {
             let (world, link) = (time.clone(), Arc::<Link>::default());
-            let store = Remote { store: Arc::clone(&store), world, dice: dice.clone(), link };
             let machine = Machine::new(7_654_321 * (n + 1));
+            let (store, home) = (Arc::clone(&store), machine.clone());
+            let store = Remote { store, world, home, dice: dice.clone(), link };
             let plan = Plan { machine, store, trail: Arc::<Trail>::default(), dice: dice.clone() };
             Issuing { plan, slot: Slot::default(), process: None, halt: Halt::No }
         });
