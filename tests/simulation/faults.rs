@@ -236,18 +236,22 @@ impl World {
             self.image = Some(self.store.image());
             return self.note(format_args!("the store is copied"));
         }
+        // Each has seen what the others appended, and written down what it owed to its trail while that was full.
+        let mut ends = Vec::new();
         let held = self.issuers.iter().enumerate().all(|(n, issuer)| {
             let realm = issuer.slot.lock().unwrap();
-            let whole = realm.as_ref().map(|realm| {
+            ends.extend(realm.as_ref().map(|realm| realm.log.published().log.cursor()));
+            let whole = realm.as_ref().is_some_and(|realm| {
                 realm.trail.down().is_none()
                     && !realm.log.published().lost
                     && !realm.conditions.audit_broken()
             });
             let trail = !issuer.plan.trail.full.load(Ordering::Relaxed);
             let reached = issuer.halt == Halt::No && !self.is_cut(n);
-            trail && if self.shared { whole == Some(true) && reached } else { whole.unwrap_or(true) }
+            trail && whole && (reached || !self.shared)
         });
-        if self.mending || !held {
+        ends.dedup();
+        if self.mending || !held || ends.len() != 1 {
             return;
         }
         let image = self.image.take();
@@ -258,8 +262,8 @@ impl World {
         }
         self.history.tally.losses += 1;
         self.mending = true;
-        // With a store of its own only a restart looks what is there.
-        if !self.shared && self.dice.percent(60) {
+        // A file is set back while nobody has it open.
+        if !self.shared {
             self.kill_issuer(n, true);
             self.start_issuer(n);
         }

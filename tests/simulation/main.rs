@@ -20,8 +20,8 @@
 //! answer got lost was done or not done. That what was revoked is accepted within its type's limit, or, if the store lost it
 //! meanwhile, within that limit after the log was whole again (`effective_by` counts on the store). That a killed verifier
 //! forgets what it had not acknowledged. What every holder loses at once is not simulated: when several issuers share a store
-//! that loses entries, all of them run and reach it, until each is whole again; one issuer with its own store may be killed
-//! at any time, because its trail holds everything. Neither is a verifier's file that somebody sets back: that is noticed by
+//! that loses entries, all of them run, reach it and have seen its end, until each is whole again; one issuer with its own store
+//! may be killed at any time, because its trail holds everything, unless that was full. Neither is a verifier's file that somebody sets back: that is noticed by
 //! the file system's own time.
 //!
 //! `IPMS_SIM_SEEDS` runs more of them, `IPMS_SIM_FIRST` others.
