@@ -1,13 +1,10 @@
 //! Runs tasks one after the other on one thread, in an order that depends on nothing but what they do. Knows no time.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
     task::{Context, Wake, Waker},
 };
 
@@ -28,20 +25,18 @@ struct Task {
     wakes: Arc<Wakes>,
 }
 
+/// By number: those who wait for the same news are woken in an order that tokio draws by lot.
 #[derive(Default)]
-struct Ready(Mutex<VecDeque<u64>>);
+struct Ready(Mutex<BTreeSet<u64>>);
 
 struct Wakes {
     id: u64,
     ready: Arc<Ready>,
-    queued: AtomicBool,
 }
 
 impl Wake for Wakes {
     fn wake(self: Arc<Self>) {
-        if !self.queued.swap(true, Ordering::Relaxed) {
-            self.ready.0.lock().unwrap().push_back(self.id);
-        }
+        self.ready.0.lock().unwrap().insert(self.id);
     }
 }
 
@@ -50,7 +45,7 @@ impl Executor {
     pub(crate) fn spawn(&mut self, owner: Owner, work: impl Future<Output = ()> + 'static) {
         self.next += 1;
         let id = self.next;
-        let wakes = Arc::new(Wakes { id, ready: Arc::clone(&self.ready), queued: AtomicBool::new(false) });
+        let wakes = Arc::new(Wakes { id, ready: Arc::clone(&self.ready) });
         Arc::clone(&wakes).wake();
         self.tasks.insert(id, Task { owner, work: Box::pin(work), wakes });
     }
@@ -64,7 +59,7 @@ impl Executor {
     pub(crate) fn run(&mut self, stopped: impl Fn(Owner) -> bool) {
         let (mut held, mut polls) = (Vec::new(), 0_u32);
         loop {
-            let next = self.ready.0.lock().unwrap().pop_front();
+            let next = self.ready.0.lock().unwrap().pop_first();
             let Some(id) = next else { break };
             let Some(task) = self.tasks.get_mut(&id) else { continue };
             if stopped(task.owner) {
@@ -73,7 +68,6 @@ impl Executor {
             }
             polls += 1;
             assert!(polls < 1_000_000, "tasks that never come to rest");
-            task.wakes.queued.store(false, Ordering::Relaxed);
             let waker = Waker::from(Arc::clone(&task.wakes));
             if task.work.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
                 self.tasks.remove(&id);
