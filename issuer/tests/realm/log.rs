@@ -17,7 +17,7 @@ use common::{
     token_id::TokenId,
 };
 use issuer::{
-    adapters::journal::Recovered,
+    adapters::{journal::Recovered, store::memory::MemoryStore},
     application::{
         issue::{IssueError, issue},
         log::AppendError,
@@ -26,7 +26,7 @@ use issuer::{
     },
     domain::{
         chain::Chain,
-        ports::{Append, LogEnd, Store as _},
+        ports::{Append, Appended, LogEnd, Store as _},
     },
 };
 
@@ -226,6 +226,28 @@ async fn realm_and_trail() -> (World, Chain) {
 
 /// Found by the simulation: the store was wiped, and the clock of the issuer that mended it was behind. Log time went back
 /// with it, so tokens were issued in the past, and rules expired before what they hit.
+/// Failure: a verifier is given a head of the new epoch by which rules live that another issuer, whose clock is ahead, had
+/// trimmed as expired. Found by the simulation.
+#[tokio::test]
+async fn section_5_log_time_does_not_go_back_when_a_running_issuer_mends() {
+    let store = Arc::new(MemoryStore::of_many_issuers());
+    let world = World::over(Arc::clone(&store), Recovered::default()).await;
+    revoke_token(&world, 1).await.unwrap();
+    let image = store.image();
+    revoke_token(&world, 2).await.unwrap();
+    store.put_back(image);
+    let end = store.load().await.unwrap().end.unwrap();
+    let end = LogEnd { log_time: end.log_time.plus(Duration::from_hours(1)), ..end };
+    let told =
+        Append { after: Some((end.epoch, end.end)), entries: Vec::new(), end, change: None, audit: None };
+    assert_eq!(store.append(told).await, Ok(Appended::Done));
+    world.until(|published| published.lost).await;
+    world.clock.advance(Duration::from_secs(20));
+    let mended = world.until(|published| !published.lost).await;
+    assert_eq!(mended.log.cursor().epoch, 2);
+    assert!(mended.head.statement().log_time >= end.log_time);
+}
+
 #[tokio::test]
 async fn section_5_log_time_does_not_go_back_with_a_store_that_was_lost() {
     let (world, chain) = realm_and_trail().await;

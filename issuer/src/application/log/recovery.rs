@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use common::{
     clock::BootInstant,
     revocation::{cursor::Cursor, head::Head, log::Reach},
+    timestamp::Timestamp,
 };
 
 use super::{AppendError, Published, Writer, published::note_versions};
@@ -67,7 +68,7 @@ impl Writer {
         let (epoch, base) = (before.log.cursor().epoch, before.log.base());
         let Ok(memory) = before.chunks.chain(epoch, base) else { return Err(AppendError::Lost) };
         if let Some(stored) = &stored
-            && self.adopt(&before, &memory, stored).await
+            && self.adopt(&before, &memory, stored, stands).await
         {
             return Ok(());
         }
@@ -104,14 +105,21 @@ impl Writer {
     }
 
     /// Takes over the epoch that another issuer opened, or a log that was only away, if it revokes all that is revoked here.
-    async fn adopt(&mut self, before: &Published, memory: &Chain, stored: &Chain) -> bool {
-        let Some((log, chunks)) = built(stored) else { return false };
+    async fn adopt(
+        &mut self,
+        before: &Published,
+        memory: &Chain,
+        stored: &Chain,
+        stands: Option<LogEnd>,
+    ) -> bool {
+        let Some((mut log, chunks)) = built(stored) else { return false };
         let now = self.parts.clock.now().wall;
         let later = stored.epoch() > memory.epoch() && before.log.is_covered_by(&log, now);
         let whole = later || stored.extends(memory);
         if !whole || log.reaches(self.loss.highest) != Reach::Reached {
             return false;
         }
+        log.confirmed(told(stands));
         write_base(&self.parts.trail, stored).await;
         write_down(&self.parts.trail, stored.entries(), stored.base().hash, "adopted", false).await;
         let mut versions = Arc::clone(&before.versions);
@@ -128,7 +136,8 @@ impl Writer {
         stands: Option<LogEnd>,
         from: &'static str,
     ) -> Result<(), AppendError> {
-        let (log, chunks) = built(&chain).ok_or(AppendError::Lost)?;
+        let (mut log, chunks) = built(&chain).ok_or(AppendError::Lost)?;
+        log.confirmed(told(stands));
         if log.reaches(self.loss.highest) != Reach::Reached {
             return Err(AppendError::Lost);
         }
@@ -216,6 +225,11 @@ impl Writer {
         self.parts.trail.write("issuer", what).await.ok();
         AppendError::Lost
     }
+}
+
+/// The log time that the store holds: nothing is said of an earlier one.
+fn told(stands: Option<LogEnd>) -> Timestamp {
+    stands.map_or(Timestamp::EPOCH, |end| end.log_time)
 }
 
 /// For so long other issuers and verifiers are heard before this issuer mends out of its own memory.

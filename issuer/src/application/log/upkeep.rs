@@ -59,7 +59,8 @@ impl Writer {
 
     /// Signs head and trust anew and publishes them. Their log time is durable first, so that it never goes back.
     pub(super) async fn publish_signed(&self, mut next: Published, base: Link) {
-        let log_time = next.head.statement().log_time.max(self.parts.clock.now().wall);
+        let log_time =
+            next.head.statement().log_time.max(next.log.log_time()).max(self.parts.clock.now().wall);
         let (epoch, end) = (next.log.cursor().epoch, next.log.end());
         let append = Append {
             after: Some((epoch, end)),
