@@ -23,7 +23,7 @@ use tokio_stream::StreamExt as _;
 
 use super::{
     arrivals::{Arrivals, Portable as _, TcpArrivals},
-    caller::Caller,
+    caller::{Caller, Peer},
     calls::Admitting,
     listener::{BindError, Connection, UnixArrivals, bind_tcp},
     methods::Role,
@@ -36,7 +36,8 @@ use super::{
 pub struct Http {
     /// Where to listen.
     pub listen: HttpAddress,
-    /// What to answer. Every request has its [`Caller`] in the extensions; one without the role `component` gets 403.
+    /// What to answer. The extensions of every request tell its [`Caller`] and what its connection has failed; a caller without
+    /// the role `component` gets 403.
     pub routes: Router,
 }
 
@@ -109,32 +110,32 @@ where
     axum::serve(listener, service).with_graceful_shutdown(drain).await
 }
 
-/// Who calls, as the connection proves it.
+/// Whose connection it is, and what its requests share.
 #[derive(Clone)]
-struct Calling(Caller);
+struct Calling(Peer);
 
 impl<A: Arrivals<Stream: AsyncRead + AsyncWrite>> Connected<IncomingStream<'_, Alike<A>>> for Calling {
     fn connect_info(stream: IncomingStream<'_, Alike<A>>) -> Self {
-        Self(stream.remote_addr().clone())
+        Self(stream.io().peer())
     }
 }
 
 impl Connected<IncomingStream<'_, Shown>> for Calling {
     fn connect_info(stream: IncomingStream<'_, Shown>) -> Self {
-        Self(stream.remote_addr().clone())
+        Self(stream.io().peer())
     }
 }
 
 async fn admit(
-    ConnectInfo(Calling(caller)): ConnectInfo<Calling>,
+    ConnectInfo(Calling(peer)): ConnectInfo<Calling>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    if !caller.holds(Role::Component) {
-        tracing::warn!(actor = caller.actor(), "a caller of HTTP is no component");
+    if !peer.caller.holds(Role::Component) {
+        tracing::warn!(actor = peer.caller.actor(), "a caller of HTTP is no component");
         return StatusCode::FORBIDDEN.into_response();
     }
-    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(peer);
     next.run(request).await
 }
 
@@ -179,5 +180,58 @@ impl Listener for Shown {
 
     fn local_addr(&self) -> io::Result<Caller> {
         Ok(Caller::Nobody)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use axum::routing::any;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
+    use super::*;
+    use crate::{clock::BootInstant, runtime::failures::Failures};
+
+    /// Fails a thousand times, and says whether the connection had failed too much before.
+    async fn failing(request: Request) -> String {
+        let (failures, now) = (Failures::of(request.extensions()).unwrap(), BootInstant::from_duration(HOUR));
+        let before = failures.too_many(now);
+        failures.note(NonZeroU32::new(1_000).unwrap(), now);
+        format!("{} {before}", Caller::of(request.extensions()).actor())
+    }
+
+    const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
+
+    async fn ask(stream: &mut TcpStream) -> String {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"true") && !answer.ends_with(b"false") {
+            assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "closed");
+        }
+        String::from_utf8(answer).unwrap().rsplit("\r\n").next().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn what_a_connection_failed_is_known_at_its_next_request_and_at_no_others() {
+        let bound = HttpAddress::Tcp(([127, 0, 0, 1], 0).into()).bind(8).await.unwrap();
+        let HttpAddress::Tcp(address) = bound.address().unwrap() else { panic!() };
+        let shutdown = Shutdown::manual();
+        let stop = shutdown.clone();
+        let serving = tokio::spawn(async move {
+            let admitting = Admitting::Plaintext(Caller::Loopback);
+            bound.serve(Router::new().route("/", any(failing)), &admitting, 8, stop).await
+        });
+        let mut one = TcpStream::connect(address).await.unwrap();
+        let mut other = TcpStream::connect(address).await.unwrap();
+        assert_eq!(ask(&mut one).await, "loopback false");
+        assert_eq!(ask(&mut one).await, "loopback true");
+        assert_eq!(ask(&mut other).await, "loopback false");
+        drop((one, other));
+        shutdown.begin();
+        serving.await.unwrap().unwrap();
     }
 }
