@@ -1,5 +1,5 @@
 //! What issuing costs inside the process: with the real audit trail against one that answers at once, and with a key in
-//! a PKCS#11 token against the same key in this process. In turns, over the embedded store on a disk.
+//! a PKCS#11 token against one of the same kind in this process. In turns, over the embedded store on a disk.
 
 use std::{
     path::{Path, PathBuf},
@@ -47,31 +47,42 @@ pub(crate) async fn audit(rounds: usize) -> Result<(), Failure> {
     let (real_folder, instant_folder) = (Folder::new()?, Folder::new()?);
     let real = real_folder.realm(false, Ok).await?;
     let instant = instant_folder.realm(true, Ok).await?;
-    let [mut with, mut without] = [(); 2].map(|()| Spans::default());
-    let [mut one_with, mut one_without] = [(); 2].map(|()| Spans::default());
+    let [with, without] = in_turns([&real, &instant], rounds).await?;
+    told(
+        &format!("issuing, {AT_ONCE} at once, each (floor: a trail that answers at once)"),
+        with.together.median(),
+        Some(without.together.median()),
+        Target::Ratio(1.05),
+    );
+    let (one, floor) = (with.alone.median(), Some(without.alone.median()));
+    told("issuing, one at a time (floor: a trail that answers at once)", one, floor, Target::None);
+    lines(rounds).await
+}
+
+/// What issuing took.
+#[derive(Default)]
+struct Taken {
+    /// For each, of many at once.
+    together: Spans,
+    alone: Spans,
+}
+
+/// In each of two realms, in turns.
+async fn in_turns(realms: [&Arc<Realm>; 2], rounds: usize) -> Result<[Taken; 2], Failure> {
+    let mut taken = <[Taken; 2]>::default();
     for round in 0..=rounds {
-        for (realm, spans, alone) in
-            [(&real, &mut with, &mut one_with), (&instant, &mut without, &mut one_without)]
-        {
+        for (realm, taken) in realms.into_iter().zip(&mut taken) {
             let span = together(realm).await?;
             let (issued, one) = awaited(issue(realm, &order(), "bench")).await;
             issued?;
             // The first round warms up.
             if round > 0 {
-                spans.add(span);
-                alone.add(one);
+                taken.together.add(span);
+                taken.alone.add(one);
             }
         }
     }
-    told(
-        &format!("issuing, {AT_ONCE} at once, each (floor: a trail that answers at once)"),
-        with.median(),
-        Some(without.median()),
-        Target::Ratio(1.05),
-    );
-    let (one, floor) = (one_with.median(), Some(one_without.median()));
-    told("issuing, one at a time (floor: a trail that answers at once)", one, floor, Target::None);
-    lines(rounds).await
+    Ok(taken)
 }
 
 /// Issues with a key on a `SoftHSM` token and with the same kind of key in this process, in turns. The module finds its token
@@ -84,24 +95,11 @@ pub(crate) async fn hardware(rounds: usize) -> Result<(), Failure> {
     let here = here_folder.realm(false, Ok).await?;
     let there =
         there_folder.realm(false, |keys| on_token(keys, room, &there_folder.path().join("keys"))).await?;
-    let [mut with, mut without] = [(); 2].map(|()| Spans::default());
-    let [mut one_with, mut one_without] = [(); 2].map(|()| Spans::default());
-    for round in 0..=rounds {
-        for (realm, spans, alone) in
-            [(&there, &mut with, &mut one_with), (&here, &mut without, &mut one_without)]
-        {
-            let span = together(realm).await?;
-            let (issued, one) = awaited(issue(realm, &order(), "bench")).await;
-            issued?;
-            if round > 0 {
-                spans.add(span);
-                alone.add(one);
-            }
-        }
-    }
+    let [with, without] = in_turns([&there, &here], rounds).await?;
     let name = |how: &str| format!("issuing with SoftHSM, {how} (floor: the key in this process)");
-    told(&name(&format!("{AT_ONCE} at once, each")), with.median(), Some(without.median()), Target::None);
-    told(&name("one at a time"), one_with.median(), Some(one_without.median()), Target::None);
+    let (all, floor) = (with.together.median(), Some(without.together.median()));
+    told(&name(&format!("{AT_ONCE} at once, each")), all, floor, Target::None);
+    told(&name("one at a time"), with.alone.median(), Some(without.alone.median()), Target::None);
     Ok(())
 }
 
