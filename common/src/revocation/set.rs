@@ -199,8 +199,7 @@ impl Set {
     /// in it, and each scope with a cut at least as late. A rule over everything that was recorded in that epoch stands for all but
     /// keys: a key may sign again, a token from before the epoch is refused anyway.
     pub fn is_covered_by(&self, later: &Self, now: Timestamp) -> bool {
-        let all = Scope::default().canonical();
-        let everything = later.scope(&all).is_some_and(|(cut, _)| cut.epoch == later.epoch);
+        let everything = later.cuts_everything();
         let mut keys = self.keys.iter().filter(|(_, said)| said.expires_at > now);
         let keys = keys.all(|(key, _)| later.keys.contains_key(key));
         let mut tokens = self.tokens.iter().zip(later.tokens.iter());
@@ -211,6 +210,24 @@ impl Set {
             }) && scopes.all(|(key, (cut, said))| {
                 said.expires_at <= now || later.scope(key).is_some_and(|(later, _)| later >= *cut)
             }))
+    }
+
+    /// Whether all that a rule hits with this cut, in this epoch or an earlier one, is revoked here too, however long either
+    /// stands. See [`Self::is_covered_by`].
+    pub fn holds(&self, rule: &Rule, cut: Cursor) -> bool {
+        let before = || cut.epoch < self.epoch && self.cuts_everything();
+        match rule {
+            Rule::Key(_) => self.recorded(rule).is_some(),
+            Rule::Token(_) => self.recorded(rule).is_some() || before(),
+            Rule::Scope(scope) => {
+                self.scope(&scope.canonical()).is_some_and(|(held, _)| held >= cut) || before()
+            }
+        }
+    }
+
+    /// Whether a rule refuses everything that was recorded before this epoch.
+    fn cuts_everything(&self) -> bool {
+        self.scope(&Scope::default().canonical()).is_some_and(|(cut, _)| cut.epoch == self.epoch)
     }
 
     /// The latest cut of a scope, and the entry that said so.

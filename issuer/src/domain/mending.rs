@@ -1,7 +1,7 @@
 //! Whether the store holds what the journal says was appended, and how a log that lost entries is mended
 //! (docs/adr/0006). Pure: values in, a plan out.
 
-use std::{cmp::Ordering, time::Duration};
+use std::time::Duration;
 
 use common::{
     revocation::{
@@ -41,34 +41,19 @@ pub fn compare(store: Option<&Chain>, broken: bool, journal: Option<&Chain>, now
         (Some(store), None) => Finding::JournalBehind(store.entries().to_vec()),
         (None, Some(journal)) => from_journal(None, journal, now),
         (Some(store), Some(journal)) if broken => from_journal(Some(store), journal, now),
-        (Some(store), Some(journal)) => match store.epoch().cmp(&journal.epoch()) {
-            // Another issuer opened it, or this one did and its journal never heard: is everything in it?
-            Ordering::Greater if covers(store, journal, now) => {
-                Finding::JournalBehind(store.entries().to_vec())
-            }
-            Ordering::Greater => {
-                mend(store, Some(journal), now).map_or(Finding::Unmendable, Finding::StoreLost)
-            }
-            Ordering::Less => from_journal(Some(store), journal, now),
-            Ordering::Equal => same_epoch(store, journal, now),
-        },
-    }
-}
-
-fn same_epoch(store: &Chain, journal: &Chain, now: Timestamp) -> Finding {
-    let (ours, theirs) = (store.end(), journal.end());
-    if ours == theirs {
-        return Finding::Agree;
-    }
-    if ours.sequence > theirs.sequence {
-        // Trimmed past the journal's end: everything that it could hold more has expired.
-        let extends =
-            theirs.sequence < store.base().sequence || store.hash_at(theirs.sequence) == Some(theirs.hash);
-        if extends {
-            return Finding::JournalBehind(store.after(theirs.sequence).to_vec());
+        (Some(store), Some(journal)) if store.end() == journal.end() && store.epoch() == journal.epoch() => {
+            Finding::Agree
         }
+        // Of a later epoch: another issuer opened it, or this one did and its journal never heard.
+        (Some(store), Some(journal)) if goes_on(store, journal, now) => {
+            let late = if store.epoch() == journal.epoch() { journal.end().sequence } else { 0 };
+            Finding::JournalBehind(store.after(late).to_vec())
+        }
+        (Some(store), Some(journal)) if store.epoch() > journal.epoch() => {
+            mend(store, &[journal], now).map_or(Finding::Unmendable, Finding::StoreLost)
+        }
+        (Some(store), Some(journal)) => from_journal(Some(store), journal, now),
     }
-    from_journal(Some(store), journal, now)
 }
 
 /// A journal holds an epoch from its first live entry on, or it is not known what it lacks.
@@ -76,69 +61,102 @@ fn from_journal(store: Option<&Chain>, journal: &Chain, now: Timestamp) -> Findi
     if !journal.is_whole() {
         return Finding::Unmendable;
     }
-    mend(journal, store, now).map_or(Finding::Unmendable, Finding::StoreLost)
+    let store: Vec<&Chain> = store.into_iter().collect();
+    mend(journal, &store, now).map_or(Finding::Unmendable, Finding::StoreLost)
 }
 
-/// Whether a chain of a later epoch revokes all that `held` does at `now` (docs/adr/0006, 5).
-fn covers(later: &Chain, held: &Chain, now: Timestamp) -> bool {
-    let set = |chain: &Chain| {
-        let mut set = Set::new(chain.epoch());
-        chain.entries().iter().try_for_each(|entry| set.insert(entry)).ok()?;
-        Some(set)
-    };
-    set(held).zip(set(later)).is_some_and(|(ours, theirs)| ours.is_covered_by(&theirs, now))
+/// Whether the log `stored` revokes all that `held` does at `now`, so that nothing is to be mended: it goes on from where
+/// that ends; or, of a later epoch or trimmed past that end, where its hashes tell nothing, it has every live rule
+/// (docs/adr/0006, 5).
+pub fn goes_on(stored: &Chain, held: &Chain, now: Timestamp) -> bool {
+    let later = (stored.epoch(), stored.base().sequence) > (held.epoch(), held.end().sequence);
+    if !later {
+        return stored.extends(held);
+    }
+    let set = set_of(stored);
+    let live = held.entries().iter().filter(|entry| entry.expires_at > now);
+    set.is_some_and(|set| live.into_iter().all(|entry| holds(&set, entry)))
+}
+
+fn set_of(chain: &Chain) -> Option<Set> {
+    let mut set = Set::new(chain.epoch());
+    chain.entries().iter().try_for_each(|entry| set.insert(entry)).ok()?;
+    Some(set)
+}
+
+fn holds(set: &Set, entry: &Entry) -> bool {
+    match &entry.body {
+        Body::Rule { rule, cut, .. } => set.holds(rule, *cut),
+        Body::Genesis(_) => true,
+    }
 }
 
 /// A new epoch out of one chain alone, which is complete.
 pub fn renewed(held: &Chain, now: Timestamp) -> Option<Chain> {
-    mend(held, None, now)
+    mend(held, &[], now)
 }
 
-/// Joins what is held with what a verifier offers, complete under a signed head, or with what the store holds, into a new
-/// epoch. The one that goes further is carried in full.
-pub fn join(held: &Chain, offered: &Chain, now: Timestamp) -> Option<Chain> {
-    let reach = |chain: &Chain| (chain.epoch(), chain.end().sequence);
-    if reach(offered) >= reach(held) {
-        mend(offered, Some(held), now)
-    } else {
-        mend(held, Some(offered), now)
-    }
+/// Joins what is held with what a verifier offers, complete under a signed head, and with what the store holds, into a new
+/// epoch. The one that goes furthest is carried in full. `None` of nothing.
+pub fn join(held: &[&Chain], now: Timestamp) -> Option<Chain> {
+    let reach = |chain: &&Chain| (chain.epoch(), chain.end().sequence);
+    let furthest = (0..held.len()).max_by_key(|index| held.get(*index).map(reach))?;
+    let mut others = held.to_vec();
+    let main = others.swap_remove(furthest);
+    mend(main, &others, now)
 }
 
-/// A new epoch: all rules of `main` that are live or were a day ago, which is complete, and those that only `other` holds: they were appended
-/// between the loss and its notice, or are what was lost.
-fn mend(main: &Chain, other: Option<&Chain>, now: Timestamp) -> Option<Chain> {
+/// A new epoch: all rules of `main` that are live or were a day ago, which is complete, and those that only others hold: they were
+/// appended between the loss and its notice, or are what was lost.
+fn mend(main: &Chain, others: &[&Chain], now: Timestamp) -> Option<Chain> {
     let (lost, end) = (main.epoch(), main.end().sequence);
-    let known = |epoch: u64| {
-        main.carried().iter().find(|carried| carried.epoch == epoch).map(|carried| carried.sequence)
-    };
     let mut carried: Vec<Cursor> = main.carried().to_vec();
-    if let Some(other) = other.filter(|other| (1..lost).contains(&other.epoch())) {
-        carried.retain(|carried| carried.epoch != other.epoch());
-        let sequence = other.end().sequence.max(known(other.epoch()).unwrap_or(0));
-        carried.push(Cursor::new(other.epoch(), sequence));
-        carried.sort_unstable();
+    for other in others.iter().filter(|other| (1..lost).contains(&other.epoch())) {
+        let mut reached = Cursor::new(other.epoch(), other.end().sequence);
+        carried.retain(|carried| {
+            let same = carried.epoch == reached.epoch;
+            reached = if same { reached.max(*carried) } else { reached };
+            !same
+        });
+        carried.push(reached);
     }
+    carried.sort_unstable();
     carried.push(Cursor::new(lost, end));
     let recorded_at = main.entries().last().map_or(now, |last| last.recorded_at.max(now));
-    let both = || main.entries().iter().chain(other.into_iter().flat_map(Chain::entries));
+    let theirs = || others.iter().flat_map(|other| other.entries());
     let genesis = Entry {
         cursor: Cursor::new(lost + 1, 1),
         recorded_at,
         // Cursors of the lost epoch are known to be lost until everything they could have hit has expired; and that there
         // was a loss, to whoever starts soon.
-        expires_at: both().map(|entry| entry.expires_at).fold(recorded_at.plus(RECENT), Ord::max),
+        expires_at: main
+            .entries()
+            .iter()
+            .chain(theirs())
+            .map(|entry| entry.expires_at)
+            .fold(recorded_at.plus(RECENT), Ord::max),
         body: Body::Genesis(carried),
     };
-    let branch = other.into_iter().flat_map(Chain::entries).filter(|entry| {
+    // Most of what they hold is the same, and at its place. The rest is looked up: a position tells nothing of another epoch or branch.
+    let elsewhere = |entry: &&Entry| {
         let Cursor { epoch, sequence } = entry.cursor;
-        match epoch.cmp(&lost) {
-            Ordering::Equal => main.after(sequence.saturating_sub(1)).first() != Some(entry),
-            // What the main branch carried over from that epoch, it has in full.
-            Ordering::Less | Ordering::Greater => known(epoch).is_none_or(|carried| sequence > carried),
+        epoch != lost || main.after(sequence.saturating_sub(1)).first() != Some(entry)
+    };
+    // What main has trimmed had expired by the time of the log.
+    let trimmed = |entry: &Entry| {
+        let gone = Cursor::new(lost, main.base().sequence);
+        entry.cursor.epoch == lost && entry.cursor <= gone && entry.expires_at <= now
+    };
+    let mut set = None;
+    let mut branch = Vec::new();
+    for entry in theirs().filter(elsewhere).filter(|entry| !trimmed(entry)) {
+        if set.is_none() {
+            set = Some(set_of(main)?);
         }
-    });
-    let branch = branch.cloned().map(|entry| cut_at(entry, Cursor::new(lost, end)));
+        if !set.as_ref().is_some_and(|set| holds(set, entry)) {
+            branch.push(cut_at(entry.clone(), Cursor::new(lost, end)));
+        }
+    }
     let mut chain = Chain::new(lost + 1, Link { sequence: 0, hash: [0; 32] });
     chain.push(genesis).ok()?;
     // By the calendar of whoever mends, which may be ahead of that of verifiers: what expired within a day is kept, and trimmed

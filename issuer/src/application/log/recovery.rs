@@ -15,7 +15,7 @@ use crate::{
     domain::{
         chain::Chain,
         event::What,
-        mending::{join, renewed},
+        mending::{goes_on, join, renewed},
         ports::LogEnd,
     },
 };
@@ -76,7 +76,7 @@ impl Writer {
             return Err(AppendError::Lost);
         }
         let chain = match &stored {
-            Some(stored) => join(&memory, stored, now.wall),
+            Some(stored) => join(&[&memory, stored], now.wall),
             None => renewed(&memory, now.wall),
         };
         let chain = chain.ok_or(AppendError::Lost)?;
@@ -89,22 +89,27 @@ impl Writer {
         if !before.lost || head.cursor() < self.loss.highest {
             return;
         }
+        self.loss.highest = head.cursor();
         let Ok(loaded) = self.parts.store.load().await else { return };
         let stands = loaded.end;
         let memory = before.chunks.chain(before.log.cursor().epoch, before.log.base());
         let Ok(memory) = memory else { return };
-        // The store may hold a step whose answer was lost; or it is behind, and memory holds more.
+        // The store may hold a step whose answer was lost, and what others appended; or it is behind, and memory holds more.
         let stored = stands.map(|end| chain_of(&end, &loaded.runs)).filter(|(_, broken)| !broken);
-        let ours = match stored {
-            Some((stored, _)) if stored.extends(&memory) || stored.epoch() > memory.epoch() => stored,
-            Some(_) | None => memory,
-        };
-        let Some(chain) = join(&ours, &offered, self.parts.clock.now().wall) else { return };
+        let stored = stored.map(|(chain, _)| chain);
+        if let Some(stored) = &stored
+            && self.adopt(&before, &memory, stored, stands).await
+        {
+            return;
+        }
+        let all: Vec<_> = [&memory, &offered].into_iter().chain(&stored).collect();
+        let Some(chain) = join(&all, self.parts.clock.now().wall) else { return };
         // Tried again with the next offer, or at the next look.
         self.reopen(before, chain, stands, "verifier").await.ok();
     }
 
-    /// Takes over the epoch that another issuer opened, or a log that was only away, if it revokes all that is revoked here.
+    /// Takes over the epoch that another issuer opened, or a log that was only away, if it revokes all that is revoked here and
+    /// reaches what is known.
     async fn adopt(
         &mut self,
         before: &Published,
@@ -114,9 +119,9 @@ impl Writer {
     ) -> bool {
         let Some((mut log, chunks)) = built(stored) else { return false };
         let now = self.parts.clock.now().wall;
-        let later = stored.epoch() > memory.epoch() && before.log.is_covered_by(&log, now);
-        let whole = later || stored.extends(memory);
-        if !whole || log.reaches(self.loss.highest) != Reach::Reached {
+        // Live is what has not expired by the log time, too.
+        let now = now.min(told(stands).max(before.log.log_time()));
+        if !goes_on(stored, memory, now) || log.reaches(self.loss.highest) != Reach::Reached {
             return false;
         }
         log.confirmed(told(stands));

@@ -123,7 +123,7 @@ fn what_does_not_reach_the_highest_known_entry_waits_for_an_operator() {
 #[test]
 fn section_5_what_a_verifier_offers_is_joined_with_what_was_appended_since_the_loss() {
     let (held, offered) = (chain(1, &[70]), chain(1, &[50, 60]));
-    let joined = join(&held, &offered, at(10)).unwrap();
+    let joined = join(&[&held, &offered], at(10)).unwrap();
     assert_eq!((joined.epoch(), joined.carried()), (2, &[Cursor::new(1, 3)][..]));
     let cuts: Vec<_> = joined.entries()[1..].iter().map(cut).collect();
     assert_eq!(
@@ -139,7 +139,7 @@ fn section_5_what_a_verifier_offers_is_joined_with_what_was_appended_since_the_l
 fn section_5_of_what_is_held_and_what_is_offered_the_one_that_goes_further_is_carried_in_full() {
     let (longer, shorter) = (chain(1, &[50, 60, 70]), chain(1, &[50]));
     for (held, offered) in [(&longer, &shorter), (&shorter, &longer)] {
-        let joined = join(held, offered, at(10)).unwrap();
+        let joined = join(&[held, offered], at(10)).unwrap();
         assert_eq!(joined.carried(), &[Cursor::new(1, 4)][..]);
         let cuts: Vec<_> = joined.entries()[1..].iter().map(cut).collect();
         assert_eq!(cuts, [Cursor::new(1, 2), Cursor::new(1, 3), Cursor::new(1, 4)]);
@@ -160,10 +160,56 @@ fn section_5_an_offer_of_an_earlier_epoch_adds_what_was_not_carried_over() {
     let store = chain(1, &[50]);
     let Finding::StoreLost(second) = compare(None, false, Some(&store), at(10)) else { panic!() };
     let offered = chain(1, &[50, 60]);
-    let joined = join(&second, &offered, at(10)).unwrap();
+    let joined = join(&[&second, &offered], at(10)).unwrap();
     assert_eq!((joined.epoch(), joined.carried()), (3, &[Cursor::new(1, 3), Cursor::new(2, 2)][..]));
     let cuts: Vec<_> = joined.entries()[1..].iter().map(cut).collect();
     assert_eq!(cuts, [Cursor::new(1, 2), Cursor::new(2, 3)]);
+}
+
+/// A chain that has trimmed all up to and with `sequence`.
+fn trimmed(chain: &Chain, sequence: u64) -> Chain {
+    let hash = chain.hash_at(sequence).unwrap();
+    let mut rest = Chain::new(chain.epoch(), Link { sequence, hash });
+    chain.after(sequence).iter().for_each(|entry| rest.push(entry.clone()).unwrap());
+    rest
+}
+
+/// Failure: an issuer that was away while its whole log expired stays without one, and stops those that are well. Found by
+/// the simulation.
+#[test]
+fn section_5_a_log_that_was_trimmed_past_what_is_held_goes_on_from_it_unless_a_live_rule_is_missing() {
+    let (held, stored) = (chain(1, &[50, 60]), trimmed(&chain(1, &[50, 60, 70, 80]), 4));
+    for (now, goes) in [(59, false), (60, true)] {
+        assert_eq!(goes_on(&stored, &held, at(now)), goes, "{now}");
+        let found = compare(Some(&stored), false, Some(&held), at(now));
+        let behind = Finding::JournalBehind(stored.entries().to_vec());
+        assert_eq!(found == behind, goes, "{now}: {found:?}");
+    }
+    let joined = join(&[&held, &stored], at(55)).unwrap();
+    let of = |entry: &Entry| entry.expires_at.seconds();
+    assert_eq!(joined.carried(), &[Cursor::new(1, 5)][..]);
+    assert_eq!(
+        joined.entries()[1..].iter().map(of).collect::<Vec<_>>(),
+        [80, 60],
+        "what had expired is not put back"
+    );
+}
+
+/// Failure: what only the store holds, or only memory, is dropped because a verifier offered something else.
+#[test]
+fn section_5_three_branches_are_joined_and_none_is_forgotten() {
+    let (memory, stored, offered) = (chain(1, &[50, 61]), chain(1, &[50, 62, 72]), chain(1, &[50, 63]));
+    for held in [[&memory, &stored, &offered], [&offered, &memory, &stored], [&stored, &offered, &memory]] {
+        let joined = log(&join(&held, at(10)).unwrap());
+        for number in [50, 61, 62, 63, 72] {
+            let rule = Rule::Token(TokenId::from_bytes([number; 16]));
+            assert!(joined.set().recorded(&rule).is_some(), "{number}");
+        }
+    }
+    // Of an earlier epoch: at a position that the later one says to have carried over.
+    let Finding::StoreLost(second) = compare(None, false, Some(&memory), at(10)) else { panic!() };
+    let joined = log(&join(&[&second, &offered], at(10)).unwrap());
+    assert!(joined.set().recorded(&Rule::Token(TokenId::from_bytes([63; 16]))).is_some());
 }
 
 fn cut(entry: &Entry) -> Cursor {
