@@ -193,6 +193,7 @@ pub async fn open_over(
         id: process_number(&*entropy)?,
         name: settings.issuer_name().to_owned(),
         keys: keys_held,
+        after_loss: false,
     };
     // Of a shared store a row may be of another issuer's verifier, of whose keys that one tells.
     let known = restored.followers.iter().map(|row| row.follower.clone()).filter(|_| !store.shared());

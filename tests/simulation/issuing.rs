@@ -135,8 +135,12 @@ async fn open(plan: &Plan, number: u64) -> Result<(Arc<Realm>, Writer), StoreErr
         }
         loaded = store.load().await?;
     };
-    let issuer =
-        IssuerRow { id: number, name: format!("issuer-{number}"), keys: vec![token_key.public().id()] };
+    let issuer = IssuerRow {
+        id: number,
+        name: format!("issuer-{number}"),
+        keys: vec![token_key.public().id()],
+        after_loss: false,
+    };
     let known = restored.followers.iter().map(|row| row.follower.clone()).filter(|_| !store.shared());
     let names = (issuer.name.clone(), issuer.id);
     let book = KeyBook::new(Arc::new(OneKey(Arc::clone(&token_key))), vec![token_key], names, known);

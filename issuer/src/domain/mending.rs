@@ -49,10 +49,10 @@ pub fn compare(store: Option<&Chain>, broken: bool, journal: Option<&Chain>, now
             let late = if store.epoch() == journal.epoch() { journal.end().sequence } else { 0 };
             Finding::JournalBehind(store.after(late).to_vec())
         }
-        (Some(store), Some(journal)) if store.epoch() > journal.epoch() => {
-            mend(store, &[journal], now).map_or(Finding::Unmendable, Finding::StoreLost)
+        (Some(store), Some(journal)) if is_past(store, journal) || journal.is_whole() => {
+            join(&[store, journal], now).map_or(Finding::Unmendable, Finding::StoreLost)
         }
-        (Some(store), Some(journal)) => from_journal(Some(store), journal, now),
+        (Some(_), Some(_)) => Finding::Unmendable,
     }
 }
 
@@ -61,7 +61,7 @@ fn from_journal(store: Option<&Chain>, journal: &Chain, now: Timestamp) -> Findi
     if !journal.is_whole() {
         return Finding::Unmendable;
     }
-    let store: Vec<&Chain> = store.into_iter().collect();
+    let store: Vec<_> = store.into_iter().collect();
     mend(journal, &store, now).map_or(Finding::Unmendable, Finding::StoreLost)
 }
 
@@ -69,13 +69,17 @@ fn from_journal(store: Option<&Chain>, journal: &Chain, now: Timestamp) -> Findi
 /// that ends; or, of a later epoch or trimmed past that end, where its hashes tell nothing, it has every live rule
 /// (docs/adr/0006, 5).
 pub fn goes_on(stored: &Chain, held: &Chain, now: Timestamp) -> bool {
-    let later = (stored.epoch(), stored.base().sequence) > (held.epoch(), held.end().sequence);
-    if !later {
+    if !is_past(stored, held) {
         return stored.extends(held);
     }
     let set = set_of(stored);
     let live = held.entries().iter().filter(|entry| entry.expires_at > now);
     set.is_some_and(|set| live.into_iter().all(|entry| holds(&set, entry)))
+}
+
+/// Whether hashes cannot tell if the one goes on from the other, which ends before all that the one holds.
+fn is_past(stored: &Chain, held: &Chain) -> bool {
+    (stored.epoch(), stored.base().sequence) > (held.epoch(), held.end().sequence)
 }
 
 fn set_of(chain: &Chain) -> Option<Set> {

@@ -14,6 +14,9 @@ pub struct IssuerRow {
     pub name: String,
     /// The token keys whose private part it holds.
     pub keys: Vec<KeyId>,
+    /// It saw the store lose rows of the register less than the longest limit ago, by its boot clock. The counter of losses tells
+    /// those who ran then; this tells those who start since.
+    pub after_loss: bool,
 }
 
 /// A confirmed round, as it is asked for.

@@ -11,7 +11,7 @@ use issuer::domain::{
 use crate::samples::{ready, row};
 
 pub(crate) fn issuer(id: u64) -> IssuerRow {
-    IssuerRow { id, name: format!("issuer-{id}"), keys: vec![KeyId::from_bytes([7; 32])] }
+    IssuerRow { id, name: format!("issuer-{id}"), keys: vec![KeyId::from_bytes([7; 32])], after_loss: false }
 }
 
 pub(crate) fn round(id: u64, number: u64, entry: Entry) -> Round {

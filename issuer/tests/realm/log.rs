@@ -150,6 +150,46 @@ async fn section_7_lines_that_are_missing_are_written_late_at_the_next_start() {
     assert_eq!(later.realm.log.published().log.cursor(), cursor);
 }
 
+/// Failure: one issuer whose calendar is an hour ahead, which it was told, revokes; from then on every verifier refuses every
+/// head, for an hour, as one from the future. Or it is behind, and its rule expires before what another one issued since.
+#[tokio::test]
+async fn section_5_a_calendar_that_the_stores_clock_contradicts_does_not_move_the_log_time() {
+    let store = Arc::new(MemoryStore::of_many_issuers());
+    let world = World::over(Arc::clone(&store), Recovered::default()).await;
+    revoke_token(&world, 1).await.unwrap();
+    let told = |world: &World| world.realm.log.published().head.statement().log_time;
+    let before = told(&world);
+    store.contradict_clocks(true);
+    world.clock.set_wall(before.plus(Duration::from_hours(1)));
+    let cursor = revoke_token(&world, 2).await.unwrap();
+    let entry = world.realm.log.published().chunks.entry(cursor.sequence).unwrap();
+    assert_eq!((told(&world), entry.recorded_at), (before, before));
+    // Another issuer, whose clock is right, is a day further, and appends nothing.
+    let end = store.load().await.unwrap().end.unwrap();
+    let later = LogEnd { log_time: end.log_time.plus(Duration::from_hours(24)), ..end };
+    let append = Append {
+        after: Some((end.epoch, end.end)),
+        entries: Vec::new(),
+        end: later,
+        change: None,
+        audit: None,
+    };
+    assert_eq!(store.append(append).await, Ok(Appended::Done));
+    world.clock.set_wall(before);
+    world.clock.advance(Duration::from_secs(1));
+    world.until(|published| published.head.statement().log_time == later.log_time).await;
+    let cursor = revoke_token(&world, 3).await.unwrap();
+    let entry = world.realm.log.published().chunks.entry(cursor.sequence).unwrap();
+    assert!(
+        entry.expires_at > later.log_time.plus(Duration::from_hours(30 * 24)),
+        "it outlives all that it may hit"
+    );
+    store.contradict_clocks(false);
+    world.clock.set_wall(later.log_time.plus(Duration::from_hours(1)));
+    revoke_token(&world, 4).await.unwrap();
+    assert_eq!(told(&world), later.log_time.plus(Duration::from_hours(1)), "a good clock does");
+}
+
 #[tokio::test]
 async fn every_refused_order_is_in_the_trail_with_its_reason_and_no_token() {
     let world = World::new().await;
@@ -224,8 +264,6 @@ async fn realm_and_trail() -> (World, Chain) {
     (world, chain)
 }
 
-/// Found by the simulation: the store was wiped, and the clock of the issuer that mended it was behind. Log time went back
-/// with it, so tokens were issued in the past, and rules expired before what they hit.
 /// Failure: a verifier is given a head of the new epoch by which rules live that another issuer, whose clock is ahead, had
 /// trimmed as expired. Found by the simulation.
 #[tokio::test]
@@ -248,6 +286,8 @@ async fn section_5_log_time_does_not_go_back_when_a_running_issuer_mends() {
     assert!(mended.head.statement().log_time >= end.log_time);
 }
 
+/// Found by the simulation: the store was wiped, and the clock of the issuer that mended it was behind. Log time went back
+/// with it, so tokens were issued in the past, and rules expired before what they hit.
 #[tokio::test]
 async fn section_5_log_time_does_not_go_back_with_a_store_that_was_lost() {
     let (world, chain) = realm_and_trail().await;

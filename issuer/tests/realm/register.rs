@@ -82,6 +82,8 @@ struct Issuer {
     ahead: u64,
     number: u64,
     entry: Entry,
+    /// Until then its row says that rows were lost.
+    after_loss: u64,
     known: Option<u64>,
     /// When the last confirmed round was sent, and the end of the log that it showed.
     confirmed: Option<(u64, u64)>,
@@ -152,7 +154,7 @@ impl Model {
     fn process(&mut self, ahead: u64) -> Issuer {
         self.processes += 1;
         let rows = at_once(self.store.load()).followers;
-        let row = IssuerRow { id: self.processes, name: String::new(), keys: Vec::new() };
+        let row = IssuerRow { id: self.processes, name: String::new(), keys: Vec::new(), after_loss: false };
         let now = BootInstant::from_duration(Duration::from_millis(self.now + ahead));
         let register = Register::restored(rows, row.id, Some(limits()), now);
         let (confirmed, head) = (None, self.durable);
@@ -163,6 +165,7 @@ impl Model {
             ahead,
             number: 0,
             entry,
+            after_loss: 0,
             known: None,
             confirmed,
             head,
@@ -267,6 +270,7 @@ impl Model {
             return;
         }
         issuer.number += 1;
+        issuer.row.after_loss = self.now < issuer.after_loss;
         let round = Round {
             issuer: issuer.row.clone(),
             number: issuer.number,
@@ -286,6 +290,7 @@ impl Model {
         if rounded.standing != Standing::Kept {
             issuer.known = None;
             issuer.entry = Entry::AfterLoss;
+            issuer.after_loss = self.now + LIMIT;
             issuer.register.lost(now, Duration::from_millis(LIMIT));
             return;
         }
@@ -345,6 +350,26 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// Failure: an issuer that starts soon after the store lost rows, but no entry, calls a revocation visible that a verifier lacks
+/// whose row is gone. Found by the simulation.
+#[test]
+fn section_5_whoever_starts_after_rows_were_lost_waits_for_those_whom_it_cannot_know() {
+    use Event::{Acknowledge, Append, Asks, Backup, Hears, Hello, Probe, PutBack, Restart, Wait};
+    let mut model = Model::new();
+    let lost = [Backup, Hello { verifier: 0, issuer: 0 }, Asks(0), Hears(0), Asks(1), Hears(1)];
+    let probe = [Probe { verifier: 0, delay: 0, applies: true }, Acknowledge(0), PutBack];
+    let noticed =
+        [Asks(0), Hears(0), Asks(0), Hears(0), Wait(1), Restart(1), Append(1), Wait(1), Asks(1), Hears(1)];
+    for event in lost.into_iter().chain(probe).chain(noticed) {
+        model.happens(event);
+        assert_eq!(model.holds(), Ok(()), "{event:?}");
+    }
+    model.happens(Wait(LIMIT + 1));
+    let all = PerType::from_fn(|_| true);
+    let seen = model.issuers[1].register.visibility(Cursor::new(1, 1), all, model.boot(1));
+    assert!(seen.reached(), "but not for ever: {seen:?}");
 }
 
 proptest! {

@@ -32,6 +32,10 @@ use crate::domain::{
     transfer::{Kept, Part},
 };
 
+mod misfortune;
+
+pub use misfortune::Image;
+
 /// A store that forgets everything when it is dropped. Not durable: for tests only.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<State>);
@@ -39,6 +43,8 @@ pub struct MemoryStore(Mutex<State>);
 #[derive(Clone, Debug, Default)]
 struct State {
     shared: bool,
+    /// As a server whose clock says something else than the caller's.
+    clock_off: bool,
     end: Option<LogEnd>,
     /// By the sequence of their first entry.
     runs: BTreeMap<u64, Vec<u8>>,
@@ -60,31 +66,10 @@ impl MemoryStore {
         Self(Mutex::new(State { shared: true, ..State::default() }))
     }
 
-    /// All that it holds now, to be put back later as from a backup.
-    pub fn image(&self) -> Image {
-        Image(self.state().clone())
-    }
-
-    /// Holds what it held then: all since is lost.
-    pub fn put_back(&self, image: Image) {
-        let mut state = self.state();
-        *state = State { started: state.started + 1, ..image.0 };
-    }
-
-    /// Holds nothing any more.
-    pub fn wipe(&self) {
-        let mut state = self.state();
-        *state = State { shared: state.shared, started: state.started + 1, ..State::default() };
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// What a store held once.
-#[derive(Clone, Debug)]
-pub struct Image(State);
 
 impl Store for MemoryStore {
     fn copies(&self) -> u32 {
@@ -109,6 +94,10 @@ impl Store for MemoryStore {
 
     fn shared(&self) -> bool {
         self.state().shared
+    }
+
+    fn clock_off(&self) -> bool {
+        self.state().clock_off
     }
 
     fn confirmed_end(&self) -> Answer<'_, Option<LogEnd>> {

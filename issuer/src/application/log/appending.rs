@@ -64,7 +64,7 @@ impl Writer {
         let mut attempts = 0;
         loop {
             let before = Arc::clone(&self.published.borrow());
-            let step = Step::plan(&before, &self.parts.policy.load(), batch, self.parts.clock.now().wall);
+            let step = Step::plan(&before, &self.parts.policy.load(), batch, self.log_now());
             let outcome = match self.commit(&before, &step, batch).await {
                 Err(AppendError::Behind) => self.catch_up().await.and(Err(AppendError::Behind)),
                 outcome => outcome,

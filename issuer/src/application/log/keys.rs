@@ -170,10 +170,13 @@ impl Writer {
             || told.limits != policy.announced(now)
     }
 
-    /// The log time of a step that is made now.
-    fn log_now(&self) -> Timestamp {
-        let told = self.published.borrow().head.statement().log_time;
-        told.max(self.parts.clock.now().wall)
+    /// The log time of a step that is made now: never behind what any issuer made durable. A calendar that the store's clock
+    /// contradicts does not move it: verifiers take no head from the future, of anybody, until that has come.
+    pub(super) fn log_now(&self) -> Timestamp {
+        let published = self.published.borrow();
+        let stands =
+            published.head.statement().log_time.max(published.log.log_time()).max(self.rounds.log_time);
+        if self.parts.store.clock_off() { stands } else { stands.max(self.parts.clock.now().wall) }
     }
 }
 

@@ -76,8 +76,8 @@ impl Writer {
             return Err(AppendError::Lost);
         }
         let chain = match &stored {
-            Some(stored) => join(&[&memory, stored], now.wall),
-            None => renewed(&memory, now.wall),
+            Some(stored) => join(&[&memory, stored], self.log_now()),
+            None => renewed(&memory, self.log_now()),
         };
         let chain = chain.ok_or(AppendError::Lost)?;
         self.reopen(before, chain, stands, "memory").await
@@ -103,7 +103,7 @@ impl Writer {
             return;
         }
         let all: Vec<_> = [&memory, &offered].into_iter().chain(&stored).collect();
-        let Some(chain) = join(&all, self.parts.clock.now().wall) else { return };
+        let Some(chain) = join(&all, self.log_now()) else { return };
         // Tried again with the next offer, or at the next look.
         self.reopen(before, chain, stands, "verifier").await.ok();
     }
@@ -146,7 +146,7 @@ impl Writer {
         if log.reaches(self.loss.highest) != Reach::Reached {
             return Err(AppendError::Lost);
         }
-        let now = self.parts.clock.now().wall;
+        let now = self.log_now();
         let opened = open_epoch(&*self.parts.store, &self.parts.trail, stands, &chain, now).await;
         // Another issuer may have been first: then its epoch is looked at.
         let elsewhere = opened == Err(crate::domain::ports::StoreError::LostData);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use common::{clock::BootInstant, token::kind::PerType};
+use common::{clock::BootInstant, timestamp::Timestamp, token::kind::PerType};
 
 use super::Writer;
 use crate::domain::{
@@ -22,11 +22,23 @@ pub(super) struct Rounds {
     confirmed: Option<BootInstant>,
     /// The register's version that was merged last.
     known: Option<u64>,
+    /// The latest log time that one showed, of whatever log.
+    pub(super) log_time: Timestamp,
+    /// Until then an issuer that starts must be told that the store has lost rows.
+    after_loss: Option<BootInstant>,
 }
 
 impl Rounds {
     pub(super) const fn new(issuer: IssuerRow) -> Self {
-        Self { issuer, number: 0, entry: Entry::New, confirmed: None, known: None }
+        Self {
+            issuer,
+            number: 0,
+            entry: Entry::New,
+            confirmed: None,
+            known: None,
+            log_time: Timestamp::EPOCH,
+            after_loss: None,
+        }
     }
 }
 
@@ -43,6 +55,7 @@ impl Writer {
     pub(super) async fn round(&mut self) -> Result<Shown, StoreError> {
         let sent = self.parts.clock.now().boot;
         self.rounds.number += 1;
+        self.rounds.issuer.after_loss = self.rounds.after_loss.is_some_and(|until| sent < until);
         let acknowledged = self.parts.followers.untold();
         let round = Round {
             issuer: self.rounds.issuer.clone(),
@@ -54,6 +67,8 @@ impl Writer {
         let answered = self.parts.store.round(round).await;
         self.parts.conditions.store_answered(answered.is_ok());
         let rounded = answered?;
+        self.rounds.log_time =
+            self.rounds.log_time.max(rounded.end.map_or(Timestamp::EPOCH, |end| end.log_time));
         let kept = rounded.standing == Standing::Kept;
         if kept {
             self.rounds.entry = Entry::Stands(self.rounds.number);
@@ -90,6 +105,7 @@ impl Writer {
             );
         }
         self.rounds.entry = Entry::AfterLoss;
+        self.rounds.after_loss = Some(now.plus(longest));
         self.parts.followers.lost(now, longest);
     }
 

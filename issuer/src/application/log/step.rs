@@ -27,8 +27,12 @@ pub(super) struct Step {
 }
 
 impl Step {
-    pub(super) fn plan(before: &Published, policy: &PolicyRecord, batch: &[Asked], now: Timestamp) -> Self {
-        let log_time = before.head.statement().log_time.max(now);
+    pub(super) fn plan(
+        before: &Published,
+        policy: &PolicyRecord,
+        batch: &[Asked],
+        log_time: Timestamp,
+    ) -> Self {
         let ceiling = log_time.plus(policy.announced(log_time).longest_lifetime()).plus(AHEAD);
         let start = before.log.cursor();
         let mut step = Self {

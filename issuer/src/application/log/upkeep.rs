@@ -29,11 +29,11 @@ impl Writer {
         self.expel_silent().await;
         self.keep_keys().await;
         let before = Arc::clone(&self.published.borrow());
-        let last = before.head.statement().log_time;
-        if now.wall >= last.plus(MINUTE) && !before.lost {
+        let (last, log_now) = (before.head.statement().log_time, self.log_now());
+        if log_now >= last.plus(MINUTE) && !before.lost {
             // The log time is durable and told before anything goes that it says has expired.
             self.announce_again().await;
-            self.trim(now.wall).await;
+            self.trim(now.wall.min(log_now)).await;
         }
     }
 
@@ -59,8 +59,7 @@ impl Writer {
 
     /// Signs head and trust anew and publishes them. Their log time is durable first, so that it never goes back.
     pub(super) async fn publish_signed(&self, mut next: Published, base: Link) {
-        let log_time =
-            next.head.statement().log_time.max(next.log.log_time()).max(self.parts.clock.now().wall);
+        let log_time = self.log_now().max(next.head.statement().log_time).max(next.log.log_time());
         let (epoch, end) = (next.log.cursor().epoch, next.log.end());
         let append = Append {
             after: Some((epoch, end)),

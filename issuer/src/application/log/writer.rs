@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use common::{
     clock::Clock,
     revocation::{cursor::Cursor, entry::Entry, log::Log},
+    timestamp::Timestamp,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -78,7 +79,7 @@ impl Writer {
         entries: &[Entry],
         lost: Option<Cursor>,
     ) -> Result<(Self, LogHandle), CannotStart> {
-        let now = parts.clock.now().wall;
+        let now = if parts.store.clock_off() { Timestamp::EPOCH } else { parts.clock.now().wall };
         let log_time = log.log_time().max(now);
         let head = parts.announcer.head(&log, log.base(), log_time)?;
         let trust = parts.announcer.trust(&parts.policy.load(), &log, log_time)?;

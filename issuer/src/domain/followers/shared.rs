@@ -55,7 +55,10 @@ impl Register {
             shared.doubt = Some(Doubt { from: now.plus(NOTICED), until: now.plus(longest(&limits)), of });
         }
         shared.server = Some(shown.server.clone());
-        let told_of_loss = shared.losses.is_some_and(|losses| losses != shown.losses);
+        let told_of_loss = match shared.losses {
+            Some(losses) => losses != shown.losses,
+            None => shown.issuers.iter().any(|(row, _)| row.after_loss),
+        };
         shared.losses = Some(shown.losses);
         if let Some(rows) = &shown.rows {
             merge(&mut self.rows, rows, now);

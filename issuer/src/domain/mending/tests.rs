@@ -184,6 +184,13 @@ fn section_5_a_log_that_was_trimmed_past_what_is_held_goes_on_from_it_unless_a_l
         let found = compare(Some(&stored), false, Some(&held), at(now));
         let behind = Finding::JournalBehind(stored.entries().to_vec());
         assert_eq!(found == behind, goes, "{now}: {found:?}");
+        if let Finding::StoreLost(mended) = found {
+            assert_eq!(
+                mended.carried(),
+                &[Cursor::new(1, 5)][..],
+                "what others acknowledged is reached still"
+            );
+        }
     }
     let joined = join(&[&held, &stored], at(55)).unwrap();
     let of = |entry: &Entry| entry.expires_at.seconds();

@@ -54,6 +54,9 @@ pub(in crate::adapters::store) struct IssuerForm {
     id: u64,
     name: String,
     keys: Vec<String>,
+    /// Older builds do not write it, and pass over it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    after_loss: bool,
 }
 
 impl Record for IssuerRow {
@@ -61,11 +64,11 @@ impl Record for IssuerRow {
 
     fn form(&self) -> IssuerForm {
         let keys = self.keys.iter().map(ToString::to_string).collect();
-        IssuerForm { id: self.id, name: self.name.clone(), keys }
+        IssuerForm { id: self.id, name: self.name.clone(), keys, after_loss: self.after_loss }
     }
 
     fn read(form: IssuerForm) -> Option<Self> {
         let keys = form.keys.iter().map(|key| key.parse().ok()).collect::<Option<_>>()?;
-        Some(Self { id: form.id, name: form.name, keys })
+        Some(Self { id: form.id, name: form.name, keys, after_loss: form.after_loss })
     }
 }

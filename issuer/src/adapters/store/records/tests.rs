@@ -106,7 +106,9 @@ fn a_record_comes_back_as_it_was_and_no_other_is_read() {
         acknowledged: Cursor::new(2, 9),
     });
     let keys = vec![KeyId::from_bytes([3; 32])];
-    check(&IssuerRow { id: u64::MAX, name: "a\"b".to_owned(), keys });
+    for after_loss in [false, true] {
+        check(&IssuerRow { id: u64::MAX, name: "a\"b".to_owned(), keys: keys.clone(), after_loss });
+    }
     let link = |sequence| Link { sequence, hash: [6; 32] };
     check_named(&LogEnd { epoch: 1, base: link(2), end: link(3), log_time: time(4) });
     check(&AuditMark { number: 1, hash: [2; 32] });
