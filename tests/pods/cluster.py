@@ -10,7 +10,7 @@ import time
 
 NODE = "10.77.0.1"
 USER = 65532
-MOUNTS = ["etc/ipms/settings", "etc/ipms/keys", "etc/ipms/tls", "etc/ipms/log-keys", "var/lib/ipms", "var/lib/component", "run/ipms"]
+MOUNTS = ["etc/envoy", "etc/ipms/settings", "etc/ipms/keys", "etc/ipms/tls", "etc/ipms/log-keys", "var/lib/ipms", "var/lib/component", "run/ipms"]
 # A container: its names, its volumes, its user, no capability, no new privileges. It becomes the program, under the same process id.
 START = """mount --bind "$HOSTS" /etc/hosts
 while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done
@@ -58,11 +58,11 @@ class Pod:
     def command(self, container, arguments):
         """A program of the container's image, as the container runs it."""
         image = container["image"].split(":")[0].rsplit("/", 1)[-1]
-        program = {"component": "examples/incert"}.get(image, image)
+        program = self.cluster.programs.get(image, self.cluster.binaries / image)
         mounts = []
         for mount in container.get("volumeMounts", []):
             mounts += [str(self.cluster.volume(self, mount["name"])), mount["mountPath"]]
-        return self.inside("unshare", "--mount", "sh", "-euc", START, "sh", *mounts, "--", str(self.cluster.binaries / program), *arguments)
+        return self.inside("unshare", "--mount", "sh", "-euc", START, "sh", *mounts, "--", str(program), *arguments)
 
     def environment(self, container):
         given = {one["name"]: self.name for one in container.get("env", []) if "valueFrom" in one}
@@ -105,8 +105,10 @@ class Pod:
 class Cluster:
     """The node, its bridge, and everything on it."""
 
-    def __init__(self, room, binaries, documents):
+    def __init__(self, room, binaries, documents, programs):
+        """`programs`: of images that are not named as a program in `binaries` is."""
         self.room, self.binaries, self.documents = pathlib.Path(room), pathlib.Path(binaries).resolve(), documents
+        self.programs = programs
         self.pods, self.made, self.files, self.kept = {}, 0, {}, {}
         etc = self.room / "etc"
         shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True)

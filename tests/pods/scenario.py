@@ -3,6 +3,7 @@
 user that is not answered with 200 while its token is live; a way that no policy names and that is open, or the other way round; a
 drain that does not end with 0; anything that is not back within four minutes. How fast it goes is none."""
 
+import copy
 import json
 import os
 import pathlib
@@ -57,7 +58,9 @@ def main():
     for name in ("chart.yaml", "sidecar.yaml"):
         with open(room / name, encoding="utf-8") as file:
             documents += [one for one in yaml.safe_load_all(file) if one]
-    cluster = Cluster(room, sys.argv[2], documents)
+    programs = {"component": pathlib.Path(sys.argv[2], "examples/incert").resolve(), "envoy": pathlib.Path(sys.argv[4]).resolve(),
+                "application": pathlib.Path("tests/pods/application.py").resolve()}
+    cluster = Cluster(room, sys.argv[2], documents, programs)
     failed = True
     try:
         story(cluster, room, documents, buf, top)
@@ -82,7 +85,8 @@ def story(cluster, room, documents, buf, top):
     issuers = [cluster.pod(f"ipms-issuer-{number}", cluster.template("StatefulSet", "ipms-issuer")) for number in (0, 1)]
     service = cluster.pod("ipms-verifier-a", cluster.template("Deployment", "ipms-verifier"))
     component = cluster.template("Deployment", "component")
-    components = [cluster.pod(f"component-{letter}", component) for letter in "ab"]
+    gated = behind_envoy(cluster, component)
+    components = [cluster.pod("component-a", component), cluster.pod("component-b", component), cluster.pod("gated-a", gated)]
     portal = cluster.pod("portal", None, "ipms", {"ipms.token/role": "portal"})
     user = cluster.pod("user", None, "users", {})
     test = cluster.pod("ipms-test", cluster.template("Pod", "ipms-test"))
@@ -97,7 +101,7 @@ def story(cluster, room, documents, buf, top):
     for pod in components:
         native_sidecar(pod)
     until("the service verifies", lambda: service.probe("verifier", "ipms.token.v1.VerifierService/REVERSE"))
-    print("  installed: 2 issuers, Redis with a replica, a verifier, 2 components with theirs")
+    print("  installed: 2 issuers, Redis with a replica, a verifier, 2 components with theirs, an application behind Envoy with its own")
 
     # 2. helm test.
     box = test.container("test")
@@ -109,7 +113,7 @@ def story(cluster, room, documents, buf, top):
     # 3. Policies.
     node = lambda address, port: subprocess.run(["python3", "-c", f"import socket; socket.create_connection(('{address}', {port}), 1)"],
                                                 capture_output=True, check=False).returncode == 0
-    a, b = components
+    a, b, behind = components
     ways = [
         ("a user reaches the component", user.reaches(a.address, 8080), True),
         ("the component reaches its verifier's port on loopback", a.reaches("127.0.0.1", 50052), True),
@@ -120,6 +124,8 @@ def story(cluster, room, documents, buf, top):
         ("nor its admin port", user.reaches(issuers[0].address, 50061) or portal.reaches(issuers[0].address, 50061), False),
         ("the Portal does", portal.reaches(issuers[0].address, 50051), True),
         ("a sidecar in another namespace does", b.reaches(issuers[1].address, 50051), True),
+        ("a user reaches Envoy, and not what is behind it", user.reaches(behind.address, 8080) and not user.reaches(behind.address, 8081), True),
+        ("nor Envoy's admin port", user.reaches(behind.address, 9901), False),
         ("a sidecar does not reach Redis", b.reaches(data[0].address, 6379), False),
         ("an issuer does", issuers[1].reaches(data[0].address, 6379), True),
         ("a component does not reach the verifiers' service", a.reaches(service.address, 50052), False),
@@ -145,11 +151,15 @@ def story(cluster, room, documents, buf, top):
     (work / "token").write_text(issued["token"], encoding="utf-8")
     load = Load(work, user, components)
     try:
-        restarts(cluster, load, data, issuers, service, components, component)
+        restarts(cluster, load, data, issuers, service, components, [component, component, gated])
         partition(cluster, load, data, issuers, lambda: issue(portal, cluster, buf, top, quiet=True), components)
         ok = load.progress(50)
     finally:
         load.stop()
+
+    # Nobody gets past Envoy without a token.
+    if (told := status(user, load.components[-1], "x.y.z")) != 401:
+        raise SystemExit(f"Envoy answered {told} to no token")
 
     # 5. The token is revoked, and every component refuses it.
     call(portal, cluster, buf, top, "RevocationService/Revoke", {
@@ -202,15 +212,32 @@ class Load:
         self.process.wait()
 
 
+def behind_envoy(cluster, component):
+    """The component's pod with an application that knows no tokens, behind Envoy by its example as it is."""
+    gated = copy.deepcopy(component)
+    pod = gated["spec"]["template"]["spec"]
+    cluster.file_volume("envoy", {"envoy.yaml": pathlib.Path("deploy/envoy/sidecar.yaml").read_bytes()})
+    pod["volumes"].append({"name": "envoy", "configMap": {"name": "envoy"}})
+    mounts = [{"name": "run", "mountPath": "/run/ipms"}, {"name": "envoy", "mountPath": "/etc/envoy"}]
+    arguments = ["-c", "/etc/envoy/envoy.yaml", "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]
+    pod["containers"] = [{"name": "application", "image": "application", "args": []},
+                         {"name": "envoy", "image": "envoy", "args": arguments, "volumeMounts": mounts,
+                          "ports": [{"name": "http", "containerPort": 8080}]}]
+    return gated
+
+
 def native_sidecar(pod):
-    """The sidecar serves before the component starts."""
+    """The sidecar serves before the containers start, which end before it."""
     pod.start("verifier")
     until(f"{pod.name}'s verifier", lambda: pod.probe("verifier", "ipms.token.v1.VerifierService"))
-    pod.start("component")
-    until(f"{pod.name}'s component", lambda: pod.reaches("127.0.0.1", 8080))
+    for container in pod.spec["containers"]:
+        pod.start(container["name"])
+    until(f"{pod.name}'s port", lambda: pod.reaches("127.0.0.1", 8080))
+    if "envoy" in pod.running:
+        until(f"{pod.name}'s application", lambda: pod.reaches("127.0.0.1", 8081))
 
 
-def restarts(cluster, load, data, issuers, service, components, template):
+def restarts(cluster, load, data, issuers, service, components, templates):
     for pod in reversed(issuers):
         pod.stop("issuer")
         load.progress(20)
@@ -227,12 +254,13 @@ def restarts(cluster, load, data, issuers, service, components, template):
         for pod in issuers:
             until(f"{pod.name} issues again", lambda pod=pod: pod.probe("issuer", "ipms.token.v1.IssuerService"))
     # maxSurge 1, maxUnavailable 0: a new pod is ready before an old one ends, the component before its sidecar.
-    for number, old in enumerate(list(components)):
-        new = cluster.pod(f"component-{'cd'[number]}", template)
+    for old, template in zip(list(components), templates):
+        new = cluster.pod(f"{old.name}-new", template)
         native_sidecar(new)
         load.route([pod for pod in load.components if pod is not old] + [new])
         load.settled()
-        old.stop("component")
+        for container in reversed(old.spec["containers"]):
+            old.stop(container["name"])
         old.stop("verifier")
         load.progress(20)
     print("  every part restarted, one after the other")
