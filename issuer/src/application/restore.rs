@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use common::{
     encoding,
+    key_id::KeyId,
     keys::PublicKey,
     revocation::{
         cursor::Cursor,
@@ -67,7 +68,6 @@ pub async fn restore(
 ) -> Result<Restored, StoreError> {
     // As the writer has it: a calendar that the store's clock contradicts does not move the log time.
     let now = loaded.end.filter(|_| store.clock_off()).map_or(now, |end| end.log_time);
-    let policy = in_force(store, trail, loaded.policy, (limits, keys), now).await?;
     let (held, broken) = match loaded.end {
         Some(end) => {
             let (chain, broken) = chain_of(&end, &loaded.runs);
@@ -75,6 +75,8 @@ pub async fn restore(
         }
         None => (None, false),
     };
+    let revoked = held.iter().chain(journal).flat_map(Chain::revoked_keys).collect();
+    let policy = in_force(store, trail, loaded.policy, (limits, keys, revoked), now).await?;
     let stands = loaded.end;
     let finding = compare(held.as_ref(), broken, journal, now);
     let mended = matches!(finding, Finding::StoreLost(_));
@@ -143,12 +145,13 @@ pub(super) fn built(chain: &Chain) -> Option<(Log, Chunks)> {
     Some((log, chunks))
 }
 
-/// The limits of the settings, put on record if they are others than before.
+/// The limits of the settings and the keys that are held, put on record if they are others than before. A key that the log
+/// revokes hands over to one that was ready then: before new ones get a role, which may be revoked too.
 async fn in_force(
     store: &dyn Store,
     trail: &Trail,
     held: Option<PolicyRecord>,
-    (limits, keys): (Limits, &[PublicKey]),
+    (limits, keys, revoked): (Limits, &[PublicKey], Vec<KeyId>),
     now: Timestamp,
 ) -> Result<Arc<PolicyRecord>, StoreError> {
     let mut stands = held;
@@ -158,7 +161,9 @@ async fn in_force(
             Some(held) => {
                 if let Some(next) = held.with_limits(limits, now) {
                     (next, "limits")
-                } else if let Some(next) = held.with_keys(held.keys.with_held(keys, now)) {
+                } else if let Some(next) =
+                    held.with_keys(held.keys.with_revoked(revoked.iter(), now).with_held(keys, now))
+                {
                     (next, "keys")
                 } else {
                     return Ok(Arc::new(held.clone()));

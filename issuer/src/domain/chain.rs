@@ -1,8 +1,12 @@
 //! A run of the log with the hash at every place of it: what a store or a journal holds. Pure.
 
-use common::revocation::{
-    entry::{Body, Entry, EntryError, Hash, unpack},
-    head::Link,
+use common::{
+    key_id::KeyId,
+    revocation::{
+        entry::{Body, Entry, EntryError, Hash, unpack},
+        head::Link,
+        rule::Rule,
+    },
 };
 
 /// Entries of one epoch, without a gap.
@@ -90,6 +94,14 @@ impl Chain {
     /// All entries, in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The keys that it revokes.
+    pub fn revoked_keys(&self) -> impl Iterator<Item = KeyId> {
+        self.entries.iter().filter_map(|entry| match &entry.body {
+            Body::Rule { rule: Rule::Key(id), .. } => Some(*id),
+            Body::Rule { .. } | Body::Genesis(_) => None,
+        })
     }
 
     /// The entries after `sequence`.

@@ -2,14 +2,31 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use common::{clock::Clock as _, key_id::KeyId, revocation::entry::Reason};
+use common::{
+    clock::Clock as _,
+    key_id::KeyId,
+    revocation::{
+        cursor::Cursor,
+        entry::{Body, Entry, Reason, pack},
+        head::Link,
+        rule::Rule,
+    },
+};
 use issuer::{
-    adapters::{journal::Recovered, store::memory::MemoryStore},
+    adapters::{
+        journal::Recovered,
+        key_directory::{self, Place},
+        store::memory::MemoryStore,
+    },
     application::{
         revoke::{Selector, revoke},
         rotate_keys::{Gaps, KeyError, activate, list, prepare, refresh, retire},
     },
-    domain::{followers::Follower, key_roles::KeyRole, ports::Store as _},
+    domain::{
+        followers::Follower,
+        key_roles::KeyRole,
+        ports::{Append, Appended, LogEnd, Store as _},
+    },
 };
 
 use crate::world::World;
@@ -132,6 +149,38 @@ async fn section_6_a_key_prepared_right_after_a_revocation_does_not_take_over_fr
     eventually("the revoked key is buried", async || role(&world, old) == Some(KeyRole::Revoked)).await;
     assert_eq!((signs(), role(&world, ready)), (ready, Some(KeyRole::Active)));
     assert_eq!(role(&world, new), Some(KeyRole::Prepared));
+}
+
+/// Failure: the same, by an issuer that starts: the one before was killed between the revocation and the burial, and a new key
+/// lies in the folder.
+#[tokio::test]
+async fn section_6_a_key_found_at_a_start_after_a_revocation_does_not_take_over_from_the_one_that_was_ready()
+{
+    let store = Arc::new(MemoryStore::default());
+    let killed = World::over(Arc::clone(&store), Recovered::default()).await;
+    let (old, ready) = (killed.realm.policy.load().keys.active().unwrap().id, killed.put_key());
+    prepare(&killed.realm, ready, "op").await.unwrap();
+    let new = killed.put_key();
+    let stands = store.load().await.unwrap().end.unwrap();
+    let cursor = Cursor::new(stands.epoch, stands.end.sequence + 1);
+    let (recorded_at, expires_at) = (stands.log_time, stands.log_time.plus(Duration::from_hours(24)));
+    let body =
+        Body::Rule { rule: Rule::Key(old), reason: Reason::KeyCompromised, cut: cursor, project: None };
+    let entry = Entry { cursor, recorded_at, expires_at, body };
+    let end = Link { sequence: cursor.sequence, hash: entry.link(&stands.end.hash) };
+    let append = Append {
+        after: Some((stands.epoch, stands.end)),
+        entries: pack(&[entry]),
+        end: LogEnd { end, ..stands },
+        change: None,
+        audit: None,
+    };
+    assert_eq!(store.append(append).await, Ok(Appended::Done));
+    let folder = Place::plain(killed.folder.path());
+    let keys = |_| key_directory::read(&folder).unwrap();
+    let later = World::with_keys(store, Recovered::default(), false, keys).await;
+    let roles = [old, ready, new].map(|id| role(&later, id));
+    assert_eq!(roles, [Some(KeyRole::Revoked), Some(KeyRole::Active), Some(KeyRole::Prepared)]);
 }
 
 #[tokio::test]
