@@ -1,6 +1,7 @@
 //! Measures what the services promise, on this machine, now. One line for each figure; asserts nothing.
 
 mod abuse;
+mod burst;
 mod calls;
 mod cost;
 mod floors;
@@ -12,6 +13,7 @@ mod load;
 mod overload;
 mod record;
 mod redis;
+mod repair;
 mod report;
 mod revoke;
 mod stand;
@@ -35,6 +37,8 @@ struct Sizes {
     keys: usize,
     key_tokens: usize,
     ids: u32,
+    burst: u32,
+    bursts: usize,
     projects: u32,
     calls: usize,
     guard_rounds: usize,
@@ -56,6 +60,8 @@ const FULL: Sizes = Sizes {
     keys: 30,
     key_tokens: 20,
     ids: 1_000_000,
+    burst: 100_000,
+    bursts: 5,
     projects: 100_000,
     calls: 2_000,
     guard_rounds: 200,
@@ -78,6 +84,8 @@ const SMALL: Sizes = Sizes {
     keys: 2,
     key_tokens: 3,
     ids: 2_000,
+    burst: 2_000,
+    bursts: 1,
     projects: 100,
     calls: 20,
     guard_rounds: 2,
@@ -98,6 +106,7 @@ const SHORT: Sizes = Sizes {
     many_followers: 200,
     keys: 10,
     ids: 100_000,
+    bursts: 2,
     projects: 10_000,
     calls: 200,
     guard_rounds: 20,
@@ -112,9 +121,9 @@ const SHORT: Sizes = Sizes {
     ..FULL
 };
 
-const ALL: [&str; 14] = [
-    "verify", "revoke", "many", "keys", "start", "cost", "calls", "guard", "redis", "audit", "hsm", "timing",
-    "abuse", "overload",
+const ALL: [&str; 17] = [
+    "verify", "revoke", "many", "keys", "start", "cost", "calls", "guard", "redis", "shared", "burst",
+    "repair", "audit", "hsm", "timing", "abuse", "overload",
 ];
 
 fn main() -> ExitCode {
@@ -184,6 +193,9 @@ fn run(sizes: Sizes, chosen: &[String]) -> Result<(), Failure> {
             "hsm" => runtime.block_on(issuing::hardware(sizes.issuing))?,
             "timing" => timing::run(sizes.signatures)?,
             "redis" => runtime.block_on(redis::run(sizes.calls))?,
+            "shared" => runtime.block_on(revoke::over_redis(sizes.followers, sizes.rounds))?,
+            "burst" => modest.block_on(burst::run(sizes.burst, sizes.bursts))?,
+            "repair" => runtime.block_on(repair::run(sizes.ids))?,
             _ => runtime.block_on(calls::run(sizes.calls))?,
         }
     }

@@ -6,6 +6,7 @@ use common::clock::{Clock as _, SystemClock};
 use harness::ports::free_address;
 use rand::RngExt as _;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     process::{Child, Command},
     task::JoinSet,
@@ -18,13 +19,13 @@ use crate::{
 };
 
 /// A master and its replica, on the disk that is the issuer's too. Killed when dropped.
-struct Pair {
+pub(crate) struct Pair {
     _servers: [Child; 2],
-    url: String,
+    master: u16,
 }
 
 impl Pair {
-    async fn start(folder: &Path) -> Result<Self, Failure> {
+    pub(crate) async fn start(folder: &Path) -> Result<Self, Failure> {
         let (master, replica) = (free_address().port(), free_address().port());
         let first = server(folder, "master", master, &[])?;
         let second = server(folder, "replica", replica, &["--replicaof", "127.0.0.1", &master.to_string()])?;
@@ -33,17 +34,39 @@ impl Pair {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
-        Ok(Self { _servers: [first, second], url: format!("redis://127.0.0.1:{master}") })
+        Ok(Self { _servers: [first, second], master })
     }
 
-    fn settings(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
             ("STORE__KIND", "redis".into()),
-            ("STORE__URL", self.url.clone()),
+            ("STORE__URL", format!("redis://127.0.0.1:{}", self.master)),
             ("STORE__COPIES", "2".into()),
             ("STORE__DEADLINE", "5s".into()),
         ]
     }
+
+    /// Everything that it holds is gone, at the replica too.
+    pub(crate) async fn wipe(&self) -> Result<(), Failure> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.master)).await?;
+        stream.write_all(b"FLUSHALL\r\nWAIT 1 5000\r\nQUIT\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        if answer.starts_with("+OK\r\n:1") { Ok(()) } else { Err(answer.into()) }
+    }
+}
+
+/// Creates the project. A replica that has just joined may take a moment.
+pub(crate) async fn created(clients: &mut Clients) -> Result<(), Failure> {
+    let mut tries = 0;
+    while let Err(refused) = clients.create_project().await {
+        tries += 1;
+        if tries == 200 {
+            return Err(refused);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }
 
 fn server(folder: &Path, name: &str, port: u16, options: &[&str]) -> Result<Child, Failure> {
@@ -105,13 +128,7 @@ pub(crate) async fn run(calls: usize) -> Result<(), Failure> {
 
 async fn measure(issuer: &Issuer, calls: usize) -> Result<Measured, Failure> {
     let mut clients = Clients::connect(issuer.address).await?;
-    // A replica that has just joined may take a moment.
-    for _ in 0..200 {
-        if clients.create_project().await.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    created(&mut clients).await?;
     clients.issue().await?;
     let issue = issuing(&clients, calls).await?;
     let revoke = revoking(&clients, calls).await?;

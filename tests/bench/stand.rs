@@ -168,13 +168,27 @@ impl Issuer {
 
     /// Stops it and starts it again over the same store.
     pub(crate) async fn again(self) -> Result<Self, Failure> {
+        self.again_after(async |_| Ok(())).await
+    }
+
+    /// The same; what happens `between` is told the folder of its files.
+    pub(crate) async fn again_after(
+        self,
+        between: impl AsyncFnOnce(&Path) -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
         self.program.stop().await?;
+        between(self.folder.path()).await?;
         let program = issuer(self.folder.path(), self.address, &self.settings).await?;
         Ok(Self { program, ..self })
     }
 
     pub(crate) async fn stop(self) -> Result<(), Failure> {
         self.program.stop().await
+    }
+
+    /// What its admin port says.
+    pub(crate) async fn told(&self, path: &str) -> Result<String, Failure> {
+        self.program.told(path).await
     }
 
     /// Processor time that it has used.

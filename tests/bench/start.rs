@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use common::proto::v1 as pb;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::task::JoinSet;
 
@@ -18,7 +19,7 @@ pub(crate) async fn run(ids: u32, starts: usize) -> Result<(), Failure> {
     let before = empty.memory("VmRSS")?;
     empty.stop().await?;
     let clients = Clients::connect(issuer.address).await?;
-    let (loaded, load) = awaited(revoke_all(&clients, ids)).await;
+    let (loaded, load) = awaited(revoke_all(&clients, ids, 7)).await;
     loaded?;
     drop(clients);
     let [mut from_issuer, mut from_file, mut ended] = [(); 3].map(|()| Spans::default());
@@ -60,9 +61,13 @@ async fn started(issuer: &Issuer, name: &str) -> Result<(Program, Duration), Fai
     Ok((program?, span))
 }
 
-/// A few calls at once, 1,000 ids in each: the most that one takes.
-async fn revoke_all(clients: &Clients, ids: u32) -> Result<(), Failure> {
-    let mut random = StdRng::seed_from_u64(7);
+/// A few calls at once, 1,000 ids in each: the most that one takes. Tells the last position.
+pub(crate) async fn revoke_all(clients: &Clients, ids: u32, seed: u64) -> Result<pb::Cursor, Failure> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut last = pb::Cursor::default();
+    let later = |one: pb::Cursor, two: pb::Cursor| {
+        if (one.epoch, one.sequence) < (two.epoch, two.sequence) { two } else { one }
+    };
     let mut calls = JoinSet::new();
     let mut left = ids;
     while left > 0 {
@@ -74,13 +79,13 @@ async fn revoke_all(clients: &Clients, ids: u32) -> Result<(), Failure> {
         if calls.len() == AT_ONCE
             && let Some(done) = calls.join_next().await
         {
-            done??;
+            last = later(last, done??);
         }
     }
     while let Some(done) = calls.join_next().await {
-        done??;
+        last = later(last, done??);
     }
-    Ok(())
+    Ok(last)
 }
 
 fn identifier(random: &mut StdRng) -> String {
