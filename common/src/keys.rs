@@ -1,5 +1,6 @@
 //! RSA keys: made, read, named and published. Never a role, never a file, never a private key in a log or an error.
 
+mod published;
 mod weak;
 
 use std::{fmt, sync::Arc};

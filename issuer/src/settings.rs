@@ -94,7 +94,8 @@ impl Settings {
         let store = store(file_ref);
         let folder = file_ref.optional_path("keys.directory").unwrap_or_else(|| "keys".into());
         let passphrase_file = file_ref.optional_path("keys.passphrase_file");
-        let keys = Place { folder, algorithm, passphrase_file, device: device(file_ref) };
+        let (device, published_keys) = (device(file_ref), service.insecure_loopback);
+        let keys = Place { folder, algorithm, passphrase_file, device, published_keys };
         let rotate_every = file_ref.optional_duration("keys.rotate_every", HOUR..=3_650 * DAY);
         let jwks_max_age =
             file_ref.duration_or("keys.jwks_max_age", Duration::from_mins(1), Duration::ZERO..=DAY);

@@ -7,6 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use common::{jws::Algorithm, keys::SigningKey};
 use harness::{keys, programs};
 
 use crate::pki::{Authority, write};
@@ -87,4 +88,41 @@ fn check_config_reads_the_tls_files_as_a_start_would() {
         &both("tls: the certificate is not valid now"),
     );
     broken("towards.certificate", &garbage, &[("verifier", "issuer: the certificate's file is not the PEM")]);
+}
+
+#[test]
+fn a_key_that_anybody_can_read_is_refused_by_name_outside_of_development() {
+    const PRIVATE: &str = include_str!("../vectors/keys/test_only_ps256.pem");
+    let public = SigningKey::from_pem(PRIVATE, Algorithm::Ps256).unwrap().public().to_pem().unwrap();
+    let published = "tests/vectors of this project";
+    for (program, file, pem, mode) in [
+        ("issuer", "token-000000000009-x.pem", PRIVATE, 0o600),
+        ("issuer", "log.pem", PRIVATE, 0o600),
+        ("verifier", "log.public.pem", &*public, 0o644),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        keys::copy_into(&path.join("keys"), 1);
+        let serving = |word: &str, development: bool| {
+            let settings = format!(
+                "grpc.listen = '127.0.0.1:0'\nadmin.listen = '127.0.0.1:0'\ngrpc.insecure_loopback = {development}\n"
+            );
+            let ended = run(program, path, word, &settings);
+            (ended.status.code().unwrap(), String::from_utf8(ended.stderr).unwrap())
+        };
+        assert_eq!(serving("check-config", false), (0, String::new()), "{program}: a key of its own");
+        let key = path.join("keys").join(file);
+        fs::remove_file(&key).ok();
+        fs::write(&key, pem).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        // A verifier's is a setting, an issuer's is a file that it finds.
+        let served = if program == "verifier" { 64 } else { 1 };
+        for (word, code) in [("check-config", 64), ("serve", served)] {
+            let (ended, told) = serving(word, false);
+            assert_eq!(ended, code, "{program} {file} {word}: {told}");
+            assert!(told.contains(file) && told.contains(published), "{program} {file} {word}: {told}");
+        }
+        let (ended, told) = serving("check-config", true);
+        assert_eq!((ended, &*told), (0, ""), "{program} {file}: for development");
+    }
 }

@@ -116,7 +116,7 @@ fn parts_have_one_spelling(compact: &str) {
 }
 
 /// Every text anywhere below.
-fn texts(value: &Value) -> Box<dyn Iterator<Item = &str> + '_> {
+pub(crate) fn texts(value: &Value) -> Box<dyn Iterator<Item = &str> + '_> {
     match value {
         Value::String(text) => Box::new(std::iter::once(text.as_str())),
         Value::Array(values) => Box::new(values.iter().flat_map(texts)),

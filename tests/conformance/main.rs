@@ -12,6 +12,7 @@ mod jose;
 mod json;
 mod mutations;
 mod own;
+mod published;
 mod running;
 mod signatures;
 

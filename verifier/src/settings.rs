@@ -64,7 +64,7 @@ impl Settings {
         let endpoints = endpoints(&mut file);
         let issuer_tls = issuer_tls(&mut file, &endpoints);
         let holder_required = holder_required(&mut file);
-        let log_keys = log_keys(&mut file);
+        let log_keys = log_keys(&mut file, service.insecure_loopback);
         let follower_id = follower_id(&mut file, host);
         let snapshot = file.optional_path("snapshot.path");
         let limits = PerType::from_fn(|kind| staleness(&mut file, kind));
@@ -176,7 +176,8 @@ fn issuer_tls(file: &mut SettingsFile, endpoints: &[Endpoint]) -> Option<TlsFile
     Some(TlsFiles { certificate, key, ca, crl: None })
 }
 
-fn log_keys(file: &mut SettingsFile) -> Vec<PublicKey> {
+/// One whose private half is published lets anybody un-revoke and add keys: it is for development only.
+fn log_keys(file: &mut SettingsFile, published_keys: bool) -> Vec<PublicKey> {
     let algorithms = [("PS256", Algorithm::Ps256), ("RS256", Algorithm::Rs256)];
     let algorithm = file.choice_or("token.algorithm", Algorithm::Ps256, &algorithms);
     let paths = file.list("issuer.log_keys");
@@ -188,7 +189,13 @@ fn log_keys(file: &mut SettingsFile) -> Vec<PublicKey> {
     for path in paths {
         let read = fs::read_to_string(&path).map_err(|error| error.to_string());
         match read.and_then(|pem| PublicKey::from_pem(&pem, algorithm).map_err(|error| error.to_string())) {
-            Ok(key) => keys.push(key),
+            Ok(key) => {
+                if let Some(publication) = key.published_in().filter(|_| !published_keys) {
+                    let must = format!("name no key whose private half is published: {path}: {publication}");
+                    file.refuse("issuer.log_keys", &must);
+                }
+                keys.push(key);
+            }
             Err(why) => file.refuse("issuer.log_keys", &format!("name public PEM files: {path}: {why}")),
         }
     }

@@ -42,6 +42,8 @@ pub struct Place {
     pub passphrase_file: Option<PathBuf>,
     /// `keys.pkcs11`: token keys are on this token too, and made there. The log key and the sealing key stay files.
     pub device: Option<DeviceSettings>,
+    /// `grpc.insecure_loopback`: a key that anybody can read in published vectors may be used.
+    pub published_keys: bool,
 }
 
 /// The keys of an issuer.
@@ -69,7 +71,13 @@ pub const SEAL_KEY: &str = "seal.key";
 impl Place {
     /// Unencrypted keys in this folder, for `PS256`.
     pub fn plain(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), algorithm: Algorithm::Ps256, passphrase_file: None, device: None }
+        Self {
+            folder: folder.into(),
+            algorithm: Algorithm::Ps256,
+            passphrase_file: None,
+            device: None,
+            published_keys: false,
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -92,7 +100,7 @@ pub fn read(place: &Place) -> Result<Keys, KeysError> {
         return Err(KeysError::None { folder: place.folder.clone() });
     }
     let passphrase = place.passphrase()?;
-    let log = pem::read(&place.file(LOG_KEY), place.algorithm, passphrase.as_ref())?;
+    let log = pem::read(place, LOG_KEY, passphrase.as_ref())?;
     let path = place.file(SEAL_KEY);
     let text = pem::secret(&path)?;
     let bytes =
@@ -119,7 +127,7 @@ pub fn add(place: &Place, entropy: &dyn Entropy, now: Now) -> Result<Vec<PathBuf
     }
     let public = place.file(PUBLIC_LOG_KEY);
     if !public.exists() {
-        let key = pem::read(&log, Algorithm::Ps256, passphrase.as_ref())?;
+        let key = pem::read(place, LOG_KEY, passphrase.as_ref())?;
         write_public(&public, key.public())?;
         made.push(public);
     }

@@ -48,6 +48,18 @@ pub enum KeysError {
         /// Why.
         reason: InvalidKey,
     },
+    /// A key that anybody has.
+    #[error(
+        "the key file {} holds a key that is published ({publication}): anybody can sign with it. It is taken for \
+         development only, with grpc.insecure_loopback = true",
+        path.display()
+    )]
+    Published {
+        /// Which.
+        path: PathBuf,
+        /// Where anybody finds it.
+        publication: &'static str,
+    },
     /// An encrypted key, and no passphrase.
     #[error("the key file {} is encrypted, and keys.passphrase_file is not given", path.display())]
     NoPassphrase {

@@ -38,7 +38,7 @@ impl KeyFolder {
         let mut held = BTreeMap::new();
         let passphrase = place.passphrase()?;
         for name in names(&place)? {
-            let key = pem::read(&place.file(&name), place.algorithm, passphrase.as_ref())?;
+            let key = pem::read(&place, &name, passphrase.as_ref())?;
             held.insert(name, key);
         }
         Ok(Self { place, device, state: Mutex::new(State { held, told: BTreeSet::new() }) })
@@ -68,9 +68,7 @@ impl KeySource for KeyFolder {
                 continue;
             }
             let passphrase = self.place.passphrase();
-            let read = passphrase.and_then(|passphrase| {
-                pem::read(&self.place.file(&name), self.place.algorithm, passphrase.as_ref())
-            });
+            let read = passphrase.and_then(|passphrase| pem::read(&self.place, &name, passphrase.as_ref()));
             match read {
                 Ok(key) => {
                     tracing::info!(key_id = %key.public().id(), "a token key was put into keys.directory");

@@ -44,7 +44,7 @@ pub fn switch_log_key(place: &Place) -> Result<Vec<PathBuf>, KeysError> {
     }
     // It must be usable before anything moves.
     if place.file(NEXT).exists() {
-        pem::read(&place.file(NEXT), place.algorithm, passphrase.as_ref())?;
+        pem::read(place, NEXT, passphrase.as_ref())?;
         // The old one, unless that was done before a crash. `log.pem` is there at any time.
         if !place.file(PREVIOUS).exists() {
             linked(place, LOG_KEY, PREVIOUS)?;

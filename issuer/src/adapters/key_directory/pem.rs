@@ -3,13 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 use common::{
-    jws::Algorithm,
     keys::{InvalidKey, SigningKey, encrypted},
     secret::Secret,
 };
 use zeroize::Zeroizing;
 
-use super::KeysError;
+use super::{KeysError, Place};
 
 /// What private keys are encrypted with.
 #[derive(Debug)]
@@ -34,12 +33,14 @@ impl Passphrase {
     }
 }
 
-/// Reads a private key.
+/// Reads a private key. One that anybody can read in published vectors is none, but for development.
 pub(super) fn read(
-    path: &Path,
-    algorithm: Algorithm,
+    place: &Place,
+    name: &str,
     passphrase: Option<&Passphrase>,
 ) -> Result<Arc<SigningKey>, KeysError> {
+    let (path, algorithm) = (place.file(name), place.algorithm);
+    let path = path.as_path();
     let unusable = |reason| KeysError::Key { path: path.to_owned(), reason };
     let pem = secret(path)?;
     let pem = str::from_utf8(pem.expose_secret_bytes()).map_err(|_cause| unusable(InvalidKey::Unreadable))?;
@@ -52,7 +53,12 @@ pub(super) fn read(
     } else {
         SigningKey::from_pem(pem, algorithm).map_err(unusable)?
     };
-    Ok(Arc::new(key))
+    match key.public().published_in() {
+        Some(publication) if !place.published_keys => {
+            Err(KeysError::Published { path: path.to_owned(), publication })
+        }
+        Some(_) | None => Ok(Arc::new(key)),
+    }
 }
 
 /// The text of a private key's file: encrypted, if there is a passphrase.

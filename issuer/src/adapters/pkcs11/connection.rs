@@ -117,7 +117,10 @@ impl Connection {
             trimmed(&about.exponent),
             algorithm,
         ) {
-            Ok(public) => Ok(Found { label, public, handle }),
+            Ok(public) => match public.published_in() {
+                Some(publication) => Err(DeviceError::Published { label, publication }),
+                None => Ok(Found { label, public, handle }),
+            },
             Err(reason) => Err(DeviceError::Key { label, reason }),
         };
         Ok(found.into_iter().map(read).collect())

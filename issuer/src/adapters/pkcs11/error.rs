@@ -74,6 +74,16 @@ pub enum DeviceError {
         /// Why.
         reason: InvalidKey,
     },
+    /// A key that anybody has, whatever keeps this copy.
+    #[error(
+        "keys.pkcs11.key_label: the key `{label}` is published ({publication}): anybody can sign with it"
+    )]
+    Published {
+        /// Which.
+        label: String,
+        /// Where anybody finds it.
+        publication: &'static str,
+    },
     /// Private and public half do not belong together.
     #[error("keys.pkcs11.key_label: the public half of the key `{label}` does not match its signatures")]
     Mismatch {
@@ -98,6 +108,7 @@ impl DeviceError {
             | Self::Mechanism { .. }
             | Self::NoKey { .. }
             | Self::Key { .. }
+            | Self::Published { .. }
             | Self::Mismatch { .. } => false,
         }
     }
