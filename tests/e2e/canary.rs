@@ -2,6 +2,7 @@
 //! write, answer or send; or who asked, who approved and what for anywhere but in the audit trail. Both programs run at their
 //! most talkative level.
 
+mod panicking;
 mod recorder;
 mod searched;
 

@@ -1,6 +1,8 @@
 //! Token keys on a PKCS#11 token, by the real programs over `SoftHSM`. Failure in all of them: a token that no verifier
 //! accepts, an issuer that needs a restart, or a revocation that had to wait for the token.
 
+mod odd;
+
 use std::{fs, path::Path};
 
 use common::{jws::Algorithm, proto::v1::RefusalReason};
@@ -33,7 +35,7 @@ async fn programs(algorithm: Algorithm) -> (Programs, Token, String) {
 }
 
 /// The token keys of the folder go; one is put on a token.
-fn on_token(issuer: &mut Program, folder: &Path) -> (Token, String) {
+pub(crate) fn on_token(issuer: &mut Program, folder: &Path) -> (Token, String) {
     for entry in fs::read_dir(folder.join("keys")).unwrap() {
         let path = entry.unwrap().path();
         if path.file_name().unwrap().to_str().unwrap().starts_with("token-") {

@@ -6,6 +6,7 @@ use std::{fs, path::PathBuf};
 use common::proto::v1::{self as pb, RefusalReason};
 use harness::{
     calls::{serving, tokens},
+    faults::Fault,
     orders::{self, OWNER},
     programs::Programs,
     redis::Redis,
@@ -110,4 +111,57 @@ async fn a_trail_whose_writes_fail_stops_issuing_and_revocations_are_in_the_trai
     };
     let length = fs::metadata(&trail).unwrap().len();
     nothing_is_issued_meanwhile(&programs, trail, || bound(Some(length)), || bound(None)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trail_whose_disk_does_not_answer_stops_issuing_and_revocations_are_in_the_trail_once_it_does() {
+    let mut fault = None;
+    let programs = Programs::prepared(|issuer, _verifier, folder| {
+        let made = Fault::new(folder);
+        made.before(issuer, &folder.join("audit.jsonl"));
+        fault = Some(made);
+    });
+    let (programs, fault) = (programs.await, fault.unwrap());
+    let trail = programs.path("audit.jsonl");
+    nothing_is_issued_meanwhile(&programs, trail, || fault.block(), || fault.lift()).await;
+}
+
+/// After an error of a sync nobody knows what is on the disk (the kernel may have dropped it): one that succeeds later proves
+/// nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trail_that_could_not_be_synced_once_stops_issuing_until_a_restart_writes_what_is_missing() {
+    let mut fault = None;
+    let programs = Programs::prepared(|issuer, _verifier, folder| {
+        let made = Fault::new(folder);
+        made.before(issuer, &folder.join("audit.jsonl"));
+        fault = Some(made);
+    });
+    let (mut programs, fault) = (programs.await, fault.unwrap());
+    programs.create(orders::reversible("study")).await.unwrap();
+    let first = programs.issue(orders::pseudonymise("study", OWNER)).await.unwrap();
+    fault.fail_syncs();
+    let refused = async |programs: &Programs| {
+        let refused = programs.issue(orders::pseudonymise("study", OWNER)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+        assert_eq!(refused.get_details_error_info().unwrap().reason, "AUDIT_UNAVAILABLE");
+    };
+    refused(&programs).await;
+    let revoked = programs.revoke(tokens([&first.record.unwrap().token_id])).await.unwrap();
+    programs.seen(&revoked).await;
+    assert_eq!(programs.refused(&first.token).await, RefusalReason::Revoked);
+    fault.lift();
+    for _ in 0..50 {
+        refused(&programs).await;
+    }
+    assert!(programs.issuer.terminate().await);
+    programs.restart_issuer().await;
+    programs.fresh().await;
+    let token = programs.token(orders::pseudonymise("study", OWNER)).await;
+    programs.accepted(&token).await;
+    assert_eq!(programs.refused(&first.token).await, RefusalReason::Revoked);
+    let text = fs::read_to_string(programs.path("audit.jsonl")).unwrap();
+    let late: Vec<_> = text.lines().filter(|line| line.contains("\"late\":true")).collect();
+    assert!(matches!(late.as_slice(), [one] if one.contains("\"append\"")), "{late:?}");
+    let checked = programs.issuer.run(&["audit", "verify", "audit.jsonl"]);
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }

@@ -8,6 +8,7 @@
 
 pub mod calls;
 pub mod expect;
+pub mod faults;
 pub mod hostile;
 pub mod keys;
 pub mod orders;

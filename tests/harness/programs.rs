@@ -148,6 +148,7 @@ pub struct Program {
     admin: SocketAddr,
     limits: &'static str,
     config: Option<&'static str>,
+    player: Option<&'static str>,
     child: Option<Child>,
 }
 
@@ -185,7 +186,17 @@ impl Program {
         let settings = addresses.iter().chain(&all).chain(settings);
         let settings =
             settings.map(|(key, value)| (format!("{prefix}_{key}"), (*value).to_owned())).collect();
-        Self { name, folder: folder.to_owned(), settings, grpc, admin, limits: "", config: None, child: None }
+        Self {
+            name,
+            folder: folder.to_owned(),
+            settings,
+            grpc,
+            admin,
+            limits: "",
+            config: None,
+            player: None,
+            child: None,
+        }
     }
 
     /// Where it listens.
@@ -208,6 +219,11 @@ impl Program {
     /// Another variable of its environment, from the next start on.
     pub fn environment(&mut self, (name, value): (&str, String)) {
         self.settings.push((name.to_owned(), value));
+    }
+
+    /// Another program serves in its place, from the next start on, and is told whose place it is.
+    pub const fn played_by(&mut self, player: &'static str) {
+        self.player = Some(player);
     }
 
     /// Settings in a file of its folder too, from the next start on: names of callers make no variables.
@@ -241,7 +257,10 @@ impl Program {
         let log = || File::options().append(true).create(true).open(self.log()).unwrap();
         let mut command = Command::new("sh");
         // The shell becomes the program, under the same process id.
-        command.args(["-c", &format!("{}\nexec \"$0\" \"$@\"", self.limits)]).arg(path(self.name));
+        command
+            .args(["-c", &format!("{}\nexec \"$0\" \"$@\"", self.limits)])
+            .arg(path(self.player.unwrap_or(self.name)));
+        command.args(self.player.map(|_| self.name));
         command.args(self.config.iter().flat_map(|file| ["--config", file]));
         command.env_clear().envs(self.settings.iter().cloned()).current_dir(&self.folder);
         command.stdin(Stdio::null()).stdout(log()).stderr(log());

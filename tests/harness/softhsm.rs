@@ -25,7 +25,7 @@ impl Token {
         fs::write(folder.join("softhsm2.conf"), text).unwrap();
         let token = Self { folder, keys: 0 };
         token.pin(PIN);
-        token.tool(&["--init-token", "--free", "--label", LABEL, "--so-pin", "officer-pin", "--pin", PIN]);
+        token.twin();
         token
     }
 
@@ -35,6 +35,36 @@ impl Token {
         let id = format!("{:08x}", self.keys);
         let pem = pem.display().to_string();
         self.tool(&["--import", &pem, "--token", LABEL, "--label", label, "--id", &id, "--pin", PIN]);
+    }
+
+    /// Initialises one more token with the same label, beside any others.
+    pub fn twin(&self) {
+        self.tool(&["--init-token", "--free", "--label", LABEL, "--so-pin", "officer-pin", "--pin", PIN]);
+    }
+
+    /// Takes every public key object off it; the private ones stay.
+    pub fn drop_public_halves(&self) {
+        for path in self.public_halves() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+
+    /// Its one public key object becomes that of another token, name and all.
+    pub fn swap_public_half(&self, of: &Self) {
+        let ([own], [other]) = (&*self.public_halves(), &*of.public_halves()) else { panic!("not one each") };
+        fs::copy(other, own).unwrap();
+    }
+
+    /// The files of the public key objects. A file begins with its generation and `CKA_CLASS`, 0, a number: `CKO_PUBLIC_KEY`
+    /// is 2.
+    fn public_halves(&self) -> Vec<PathBuf> {
+        let inside = |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let files = inside(self.folder.join("slots")).flat_map(inside);
+        let public = |path: &PathBuf| {
+            let bytes = fs::read(path).unwrap();
+            bytes.get(8..16) == Some(&[0; 8]) && bytes.get(24..32) == Some(&[0, 0, 0, 0, 0, 0, 0, 2])
+        };
+        files.filter(|path| path.extension().is_some_and(|end| end == "object")).filter(public).collect()
     }
 
     /// What the issuer's PIN file holds from now on.
