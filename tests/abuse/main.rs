@@ -8,3 +8,4 @@ mod legitimate;
 mod pki;
 mod resources;
 mod starting;
+mod starved;
