@@ -296,6 +296,7 @@ pub async fn serve(settings: Settings, realm: Arc<Realm>, shutdown: Shutdown) ->
     let max_age = realm.jwks_max_age;
     let admin = admin.with_routes(jwks::routes(move || key_set(&jwks_realm.log.published()), max_age));
     let server = Server {
+        program: "issuer",
         grpc: routes,
         layer: tower::layer::util::Identity::new(),
         threads: Threads::Shared,

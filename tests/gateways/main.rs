@@ -11,4 +11,5 @@ mod outcomes;
 #[path = "../../common/tests/tls/pki.rs"]
 mod pki;
 mod rig;
+mod telemetry;
 mod upstream;

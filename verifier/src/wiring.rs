@@ -295,6 +295,7 @@ pub fn server(
     let door = Door::new(fairness.clone(), authz.trusted_peers);
     let http = authz.listen.map(|listen| Http { listen, routes: door.clone().routes() });
     Ok(Server {
+        program: "verifier",
         grpc: Routes::new(grpc).add_service(door.server()),
         layer: DirectLayer(fairness),
         threads: Threads::per_processor(),

@@ -9,10 +9,9 @@ use axum::{
     routing::get,
 };
 
-use super::{metrics_text::MetricsText, shutdown::Shutdown};
+use super::{metrics_text::MetricsText, otlp::Measure as Metrics, shutdown::Shutdown};
 
 type Ready = dyn Fn() -> Result<(), Vec<String>> + Send + Sync;
-type Metrics = dyn Fn(&mut MetricsText) + Send + Sync;
 
 type Notes = dyn Fn() -> Vec<String> + Send + Sync;
 
@@ -60,17 +59,20 @@ impl Admin {
         self
     }
 
+    /// Writes all metrics.
+    pub(super) fn measure(&self) -> Arc<Metrics> {
+        let (own, more) = (Arc::clone(&self.metrics), self.more_metrics.clone());
+        Arc::new(move |text| {
+            own(text);
+            for more in &more {
+                more(text);
+            }
+        })
+    }
+
     pub(super) fn into_router(self, shutdown: Shutdown) -> Router {
-        let Self { ready, mut metrics, notes, more_metrics, routes } = self;
-        if !more_metrics.is_empty() {
-            let own = metrics;
-            metrics = Arc::new(move |text| {
-                own(text);
-                for more in &more_metrics {
-                    more(text);
-                }
-            });
-        }
+        let metrics = self.measure();
+        let Self { ready, notes, routes, .. } = self;
         routes
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(move || async move { readiness(&*ready, &notes, &shutdown) }))

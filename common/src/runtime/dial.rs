@@ -3,8 +3,10 @@
 use std::{error::Error, io, path::PathBuf, str::FromStr, sync::Arc};
 
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint as Target, Uri};
+use tower::Service;
 
 use super::tls::ClientTls;
 
@@ -54,6 +56,20 @@ impl std::fmt::Display for Endpoint {
 pub struct InvalidEndpoint;
 
 impl Endpoint {
+    /// A channel that connects when it is used, and again whenever it is not connected. `tls` as for [`Self::connect`].
+    pub fn lazily(&self, tls: Option<&Arc<ClientTls>>, tune: impl FnOnce(Target) -> Target) -> Channel {
+        match self {
+            Self::Https(uri) => {
+                tune(Target::from(uri.clone())).connect_with_connector_lazy(secured(tls.map(Arc::clone)))
+            }
+            Self::Http(uri) => tune(Target::from(uri.clone())).connect_lazy(),
+            Self::Unix(path) => {
+                let local = tune(Target::from_static("http://localhost"));
+                local.connect_with_connector_lazy(unix(path.clone()))
+            }
+        }
+    }
+
     /// Connects, once. `tune` sets waits and windows; `tls` is as whom `https://` is called.
     ///
     /// # Errors
@@ -65,27 +81,38 @@ impl Endpoint {
     ) -> Result<Channel, tonic::transport::Error> {
         match self {
             Self::Https(uri) => {
-                let tls = tls.map(Arc::clone);
-                let connector = tower::service_fn(move |uri: Uri| {
-                    let tls = tls.clone();
-                    async move {
-                        let none = || io::Error::other("issuer.ca, certificate and key are not given");
-                        tls.ok_or_else(none)?.connect(&uri).await.map(TokioIo::new)
-                    }
-                });
-                tune(Target::from(uri.clone())).connect_with_connector(connector).await
+                let target = tune(Target::from(uri.clone()));
+                target.connect_with_connector(secured(tls.map(Arc::clone))).await
             }
             Self::Http(uri) => tune(Target::from(uri.clone())).connect().await,
             Self::Unix(path) => {
-                let path = path.clone();
-                let connector = tower::service_fn(move |_uri: Uri| {
-                    let path = path.clone();
-                    async move { UnixStream::connect(path).await.map(TokioIo::new) }
-                });
-                tune(Target::from_static("http://localhost")).connect_with_connector(connector).await
+                let local = tune(Target::from_static("http://localhost"));
+                local.connect_with_connector(unix(path.clone())).await
             }
         }
     }
+}
+
+fn secured(
+    tls: Option<Arc<ClientTls>>,
+) -> impl Service<Uri, Response = TokioIo<TlsStream<TcpStream>>, Error = io::Error, Future: Send> + Send + 'static
+{
+    tower::service_fn(move |uri: Uri| {
+        let tls = tls.clone();
+        async move {
+            let none = || io::Error::other("issuer.ca, certificate and key are not given");
+            tls.ok_or_else(none)?.connect(&uri).await.map(TokioIo::new)
+        }
+    })
+}
+
+fn unix(
+    path: PathBuf,
+) -> impl Service<Uri, Response = TokioIo<UnixStream>, Error = io::Error, Future: Send> + Send + 'static {
+    tower::service_fn(move |_uri: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    })
 }
 
 /// What went wrong at the bottom: the rest of the chain says only that something did.

@@ -9,8 +9,8 @@ use std::{
 
 use axum::{
     Router,
-    extract::{ConnectInfo, Request, connect_info::Connected},
-    http::StatusCode,
+    extract::{ConnectInfo, MatchedPath, Request, State, connect_info::Connected},
+    http::{Method, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     serve::{IncomingStream, Listener},
@@ -27,6 +27,7 @@ use super::{
     calls::Admitting,
     listener::{BindError, Connection, UnixArrivals, bind_tcp},
     methods::Role,
+    otlp::Spans,
     shutdown::Shutdown,
     tls::{Purpose, TlsConnections},
 };
@@ -79,8 +80,10 @@ impl BoundHttp {
         routes: Router,
         admitting: &Admitting,
         places: usize,
+        spans: Option<Spans>,
         shutdown: Shutdown,
     ) -> io::Result<()> {
+        let routes = routes.layer(middleware::from_fn_with_state(spans, record));
         match self {
             Self::Unix(arrivals) => serve(Alike(arrivals, Caller::UnixSocket), routes, shutdown).await,
             Self::Tcp(listener) => {
@@ -137,6 +140,23 @@ async fn admit(
     }
     request.extensions_mut().insert(peer);
     next.run(request).await
+}
+
+async fn record(State(spans): State<Option<Spans>>, request: Request, next: Next) -> Response {
+    let Some(begun) = spans.and_then(|spans| spans.begun(request.headers())) else {
+        return next.run(request).await;
+    };
+    let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
+    // What a caller made up is not told.
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        _ => "_OTHER",
+    };
+    let response = next.run(request).await;
+    begun.http(method, route.unwrap_or_default(), response.status().as_u16());
+    response
 }
 
 /// Connections whose callers are all alike.
@@ -223,7 +243,7 @@ mod tests {
         let stop = shutdown.clone();
         let serving = tokio::spawn(async move {
             let admitting = Admitting::Plaintext(Caller::Loopback);
-            bound.serve(Router::new().route("/", any(failing)), &admitting, 8, stop).await
+            bound.serve(Router::new().route("/", any(failing)), &admitting, 8, None, stop).await
         });
         let mut one = TcpStream::connect(address).await.unwrap();
         let mut other = TcpStream::connect(address).await.unwrap();

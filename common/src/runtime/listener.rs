@@ -64,6 +64,9 @@ pub enum BindError {
     /// Certificate, key, CA or revocation list.
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
+    /// The exporter of traces and metrics.
+    #[error("telemetry: {0}")]
+    Otlp(String),
 }
 
 /// Binds a TCP address.

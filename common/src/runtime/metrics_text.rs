@@ -1,6 +1,6 @@
-//! The Prometheus text format 0.0.4. Holds no metric between two scrapes.
+//! What a program measures, at one moment, and the Prometheus text format 0.0.4 of it. Holds no metric between two scrapes.
 
-use std::fmt::{self, Write};
+use std::fmt::Write as _;
 
 /// A scrape being written. Samples of one name stand together, whatever the order they come in.
 #[derive(Debug, Default)]
@@ -8,58 +8,88 @@ pub struct MetricsText {
     families: Vec<Family>,
 }
 
-#[derive(Debug)]
-struct Family {
-    name: &'static str,
-    text: String,
+/// All samples of one name.
+#[derive(Clone, Debug)]
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) help: String,
+    pub(super) samples: Vec<Sample>,
+}
+
+/// A value under its labels.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    pub(super) labels: Vec<(String, String)>,
+    pub(super) value: Value,
+}
+
+/// What was measured. A family has values of one kind.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value {
+    /// Only grows; whole, so that no count is rounded.
+    Counter(u64),
+    /// Goes up and down.
+    Gauge(f64),
 }
 
 impl MetricsText {
     /// What only grows; whole, so that no count is rounded.
     pub fn counter(&mut self, name: &'static str, help: &str, labels: &[(&str, &str)], value: u64) {
-        self.sample(name, help, "counter", labels, format_args!("{value}"));
+        self.sample(name, help, labels, Value::Counter(value));
     }
 
     /// What goes up and down.
     pub fn gauge(&mut self, name: &'static str, help: &str, labels: &[(&str, &str)], value: f64) {
-        // The format spells it so.
-        if value.is_infinite() {
-            let sign = if value > 0.0 { "+Inf" } else { "-Inf" };
-            self.sample(name, help, "gauge", labels, format_args!("{sign}"));
-        } else {
-            self.sample(name, help, "gauge", labels, format_args!("{value}"));
-        }
+        self.sample(name, help, labels, Value::Gauge(value));
+    }
+
+    /// Everything written, as text.
+    pub fn finish(self) -> String {
+        self.families.iter().map(Family::text).collect()
     }
 
     /// Everything written.
-    pub fn finish(self) -> String {
-        self.families.into_iter().map(|family| family.text).collect()
+    pub(super) fn into_families(self) -> Vec<Family> {
+        self.families
     }
 
-    fn sample(
-        &mut self,
-        name: &'static str,
-        help: &str,
-        kind: &str,
-        labels: &[(&str, &str)],
-        value: fmt::Arguments<'_>,
-    ) {
-        let index = self.families.iter().position(|family| family.name == name).unwrap_or_else(|| {
-            let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-            let text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
-            self.families.push(Family { name, text });
-            self.families.len() - 1
-        });
-        let Some(Family { text, .. }) = self.families.get_mut(index) else { return };
-        text.push_str(name);
-        for (position, (label, value)) in labels.iter().enumerate() {
-            text.push(if position == 0 { '{' } else { ',' });
-            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            // A string takes whatever is written to it.
-            let _ = write!(text, "{label}=\"{value}\"");
+    fn sample(&mut self, name: &'static str, help: &str, labels: &[(&str, &str)], value: Value) {
+        let labels = labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned()));
+        let sample = Sample { labels: labels.collect(), value };
+        match self.families.iter_mut().find(|family| family.name == name) {
+            Some(family) => family.samples.push(sample),
+            None => self.families.push(Family { name, help: help.to_owned(), samples: vec![sample] }),
         }
-        let end = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(text, "{end} {value}");
+    }
+}
+
+impl Family {
+    fn text(&self) -> String {
+        let Self { name, help, samples } = self;
+        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        let kind = match samples.first().map(|sample| sample.value) {
+            Some(Value::Counter(_)) => "counter",
+            Some(Value::Gauge(_)) | None => "gauge",
+        };
+        let mut text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        for Sample { labels, value } in samples {
+            text.push_str(name);
+            for (position, (label, value)) in labels.iter().enumerate() {
+                text.push(if position == 0 { '{' } else { ',' });
+                let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                // A string takes whatever is written to it.
+                let _ = write!(text, "{label}=\"{value}\"");
+            }
+            let end = if labels.is_empty() { "" } else { "}" };
+            let _ = match *value {
+                Value::Counter(value) => writeln!(text, "{end} {value}"),
+                // The format spells it so.
+                Value::Gauge(f64::INFINITY) => writeln!(text, "{end} +Inf"),
+                Value::Gauge(f64::NEG_INFINITY) => writeln!(text, "{end} -Inf"),
+                Value::Gauge(value) => writeln!(text, "{end} {value}"),
+            };
+        }
+        text
     }
 }
 

@@ -20,6 +20,7 @@ pub mod listener;
 pub mod manual;
 pub mod methods;
 pub mod metrics_text;
+mod otlp;
 mod overload;
 mod panic_guard;
 mod rate_limit;

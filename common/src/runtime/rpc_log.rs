@@ -1,4 +1,4 @@
-//! One debug line and one count per call: method, caller, code, milliseconds. Never metadata, never a payload.
+//! One debug line, one count and, if its trace is recorded, one span per call: method, caller, code, milliseconds. Never metadata, never a payload.
 
 use std::{
     pin::Pin,
@@ -18,6 +18,7 @@ use super::{
     caller::Caller,
     methods::{Found, Methods},
     metrics_text::MetricsText,
+    otlp::{Begun, Spans},
 };
 use crate::clock::{BootInstant, Clock};
 
@@ -101,6 +102,7 @@ impl RpcCounts {
 pub(super) struct RpcLogLayer {
     pub(super) counts: Arc<RpcCounts>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) spans: Option<Spans>,
 }
 
 impl<S> Layer<S> for RpcLogLayer {
@@ -137,6 +139,7 @@ where
             caller: Caller::of(request.extensions()),
             code: Code::Cancelled,
             begun: self.log.clock.now().boot,
+            span: self.log.spans.as_ref().and_then(|spans| spans.begun(request.headers())),
             log: self.log.clone(),
         };
         LoggedCall { answer: self.inner.call(request), call: Some(call) }
@@ -150,6 +153,7 @@ struct Call {
     caller: Caller,
     code: Code,
     begun: BootInstant,
+    span: Option<Begun>,
     log: RpcLogLayer,
 }
 
@@ -163,14 +167,18 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let Self { found, caller, code, begun, log } = self;
+        let Self { found, caller, code, begun, span, log } = self;
         log.counts.count(*found, *code);
+        let method = || match *found {
+            Found::Listed(index) => log.counts.methods.0.get(index).map_or(UNKNOWN, |method| method.path),
+            Found::Common(service) => service,
+            Found::Unknown => UNKNOWN,
+        };
+        if let Some(span) = span.take() {
+            span.rpc(method(), *code);
+        }
         if tracing::enabled!(tracing::Level::DEBUG) {
-            let method = match *found {
-                Found::Listed(index) => log.counts.methods.0.get(index).map_or(UNKNOWN, |method| method.path),
-                Found::Common(service) => service,
-                Found::Unknown => UNKNOWN,
-            };
+            let method = method();
             let name = CODES.iter().find(|(known, _)| known == code).map_or(UNKNOWN, |(_, name)| name);
             let milliseconds = log.clock.now().boot.since(*begun).as_millis();
             tracing::debug!(method, actor = caller.actor(), code = name, milliseconds, "rpc");

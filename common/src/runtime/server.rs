@@ -1,6 +1,6 @@
 //! Binds all listeners of a program and serves until the end. Which services there are is the program's matter.
 
-use std::{convert::Infallible, io, net::SocketAddr, path::Path, sync::Arc};
+use std::{convert::Infallible, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use axum::Router;
 use http::{Request, Response};
@@ -28,6 +28,7 @@ use super::{
     },
     listener::{BindError, Connections, Probes, UnixArrivals, bind_tcp},
     methods::{Methods, MethodsLayer},
+    otlp::Otlp,
     overload::OverloadLayer,
     panic_guard::PanicGuardLayer,
     rate_limit::RateLimits,
@@ -35,12 +36,14 @@ use super::{
     service_settings::ServiceSettings,
     shutdown::Shutdown,
     threads::Threads,
-    tls::{HandshakeCounts, Purpose, ServerTls},
+    tls::{ClientTls, HandshakeCounts, Purpose, ServerTls},
 };
 use crate::{clock::Clock, proto::DESCRIPTORS};
 
 /// What a program serves. Health and reflection are added.
 pub struct Server<L = Identity> {
+    /// Its name, as telemetry tells it.
+    pub program: &'static str,
     /// The program's services.
     pub grpc: Routes,
     /// Around all services, and inside of everything that is the same for all programs.
@@ -74,6 +77,7 @@ impl<L> Server<L> {
     pub async fn bind(mut self) -> Result<Bound<L>, BindError> {
         raise_files();
         let tls = self.tls()?;
+        let otlp = self.otlp()?;
         let Self { settings, .. } = &self;
         let grpc = bind_tcp(settings.grpc_listen).await?;
         let admin = bind_tcp(settings.admin_listen).await?;
@@ -89,7 +93,21 @@ impl<L> Server<L> {
             Some(http) => Some((http.listen.bind(places(MAX_HTTP, 1)).await?, http.routes.clone())),
             None => None,
         };
-        Ok(Bound { server: self, tls, grpc, unix, admin, health, http })
+        Ok(Bound { server: self, tls, otlp, grpc, unix, admin, health, http })
+    }
+
+    /// Has the admin port tell of what becomes of spans and metrics, if they go anywhere.
+    fn otlp(&mut self) -> Result<Option<Otlp>, BindError> {
+        let Some(endpoint) = &self.settings.otlp else { return Ok(None) };
+        let tls = match &self.settings.tls {
+            Some(files) => Some(Arc::new(ClientTls::open(files.clone(), Arc::clone(&self.clock))?)),
+            None => None,
+        };
+        let channel =
+            endpoint.lazily(tls.as_ref(), |target| target.connect_timeout(COLLECTOR).timeout(COLLECTOR));
+        let otlp = Otlp::start(self.program, channel).map_err(BindError::Otlp)?;
+        self.admin = self.admin.clone().with_notes(Vec::new, otlp.measure());
+        Ok(Some(otlp))
     }
 
     /// Reads the files, and has the admin port tell of them.
@@ -113,6 +131,7 @@ impl<L> Server<L> {
 pub struct Bound<L = Identity> {
     server: Server<L>,
     tls: Option<Tls>,
+    otlp: Option<Otlp>,
     grpc: TcpListener,
     unix: Option<UnixArrivals>,
     admin: TcpListener,
@@ -203,8 +222,9 @@ impl<L> Bound<L> {
             + 'static,
         R: HttpBody<Data = Bytes, Error = Status> + From<Body> + Send + Unpin + 'static,
     {
-        let Self { server, tls, grpc, unix, admin, health: health_listener, http } = self;
+        let Self { server, tls, otlp, grpc, unix, admin, health: health_listener, http } = self;
         let Server {
+            program: _,
             grpc: routes,
             layer,
             threads,
@@ -218,9 +238,11 @@ impl<L> Bound<L> {
             http: _,
         } = server;
         let routes = with_reflection(routes.add_service(health.service()))?.prepare();
+        let spans = otlp.as_ref().map(|otlp| otlp.spans.clone());
+        let (telling, last) = otlp.map(|otlp| otlp.keep(told.measure())).unzip();
         let limits = Arc::new(RateLimits::new(methods, &settings.callers));
         let service = ServiceBuilder::new()
-            .layer(RpcLogLayer { counts, clock: Arc::clone(&clock) })
+            .layer(RpcLogLayer { counts, clock: Arc::clone(&clock), spans: spans.clone() })
             .layer(PanicGuardLayer)
             .layer(MethodsLayer { methods, limits, clock })
             .layer(OverloadLayer::new(MAX_CALLS))
@@ -239,7 +261,7 @@ impl<L> Bound<L> {
             async move {
                 match http {
                     Some((bound, routes)) => {
-                        bound.serve(routes, &admission, places(MAX_HTTP, 1), shutdown).await
+                        bound.serve(routes, &admission, places(MAX_HTTP, 1), spans, shutdown).await
                     }
                     None => Ok(()),
                 }
@@ -273,36 +295,53 @@ impl<L> Bound<L> {
             }
             Ok(())
         };
-        let admin = async {
-            let stop = over.clone();
-            let stop = async move { stop.begun().await };
-            let routes = told.into_router(shutdown.clone());
-            let address = admin.local_addr()?;
-            let arrivals = TcpArrivals::new(admin, places(MAX_ADMIN, 1));
-            if let Some(tls) = tls {
-                let incoming = tls.connections(arrivals, address, Purpose::Admin);
-                axum::serve(incoming, routes).with_graceful_shutdown(stop).await?;
-            } else {
-                axum::serve(Probes(arrivals, address), routes).with_graceful_shutdown(stop).await?;
-            }
-            Ok(())
-        };
-        let look = async {
-            match tls {
-                Some(tls) => Arc::clone(&tls.files).keep().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
+        let admin = serve_admin(admin, told.into_router(shutdown.clone()), tls, over.clone());
+        let look = as_long_as(tls.map(|tls| Arc::clone(&tls.files).keep()));
+        let telling = as_long_as(telling);
+        let served = tokio::select! {
             all = async { tokio::try_join!(asked, drain, probes, admin) } => all.map(|_| ()),
             () = look => Ok(()),
+            () = telling => Ok(()),
             () = shutdown.ended() => {
                 tracing::warn!("the drain is over: calls in flight were cut");
                 Ok(())
             }
+        };
+        if let Some(last) = last {
+            last.await;
         }
+        served
     }
 }
+
+async fn serve_admin(
+    listener: TcpListener,
+    routes: Router,
+    tls: Option<&Tls>,
+    stop: Shutdown,
+) -> Result<(), ServeError> {
+    let stop = async move { stop.begun().await };
+    let address = listener.local_addr()?;
+    let arrivals = TcpArrivals::new(listener, places(MAX_ADMIN, 1));
+    if let Some(tls) = tls {
+        let incoming = tls.connections(arrivals, address, Purpose::Admin);
+        axum::serve(incoming, routes).with_graceful_shutdown(stop).await?;
+    } else {
+        axum::serve(Probes(arrivals, address), routes).with_graceful_shutdown(stop).await?;
+    }
+    Ok(())
+}
+
+/// Beside what is served, and not its end: without it, for ever.
+async fn as_long_as(beside: Option<impl Future<Output = ()>>) {
+    match beside {
+        Some(beside) => beside.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a collector may take to answer, or to be reached.
+const COLLECTOR: Duration = Duration::from_secs(5);
 
 /// As many as may be, and no more than so many sixteenths of the file descriptors that callers get.
 fn places(most: usize, sixteenths: usize) -> usize {

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,6 +11,7 @@ use toml::Table;
 
 use super::{
     caller::Callers,
+    dial::Endpoint,
     settings_file::SettingsFile,
     tls::{ServerTls, TlsError, TlsFiles},
 };
@@ -40,6 +41,8 @@ pub struct ServiceSettings {
     pub callers: Callers,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// A collector of traces and metrics, over OTLP/gRPC. Off this machine with TLS, as whoever `tls` says that we are.
+    pub otlp: Option<Endpoint>,
 }
 
 /// What differs between the programs.
@@ -119,6 +122,7 @@ impl ServiceSettings {
                 "be a loopback address, unless there is TLS or admin.insecure = true",
             );
         }
+        let otlp = otlp(file, tls.is_some());
         Self {
             grpc_listen,
             insecure_loopback,
@@ -129,6 +133,7 @@ impl ServiceSettings {
             tls,
             callers: Callers::read(file),
             log: LogSettings::read(file),
+            otlp,
         }
     }
 }
@@ -158,6 +163,35 @@ impl LogSettings {
             level: file.choice_or("log.level", LogLevel::default(), &levels),
         }
     }
+}
+
+/// `telemetry.otlp_endpoint`.
+fn otlp(file: &mut SettingsFile, tls: bool) -> Option<Endpoint> {
+    const KEY: &str = "telemetry.otlp_endpoint";
+    let given = file.optional_string(KEY)?;
+    match given.parse() {
+        Err(_) => {
+            file.refuse(KEY, "be https://host:port, http://host:port or unix:/absolute/path");
+            None
+        }
+        Ok(Endpoint::Https(_)) if !tls => {
+            file.refuse(
+                KEY,
+                "not be https:// without tls.certificate, key and client_ca: as whom, and whom to trust?",
+            );
+            None
+        }
+        Ok(Endpoint::Http(uri)) if !is_loopback(uri.host().unwrap_or_default()) => {
+            file.refuse(KEY, "be on loopback, unless it is https://");
+            None
+        }
+        Ok(endpoint) => Some(endpoint),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// All of `tls.*` but the revocation lists, or nothing.
@@ -293,6 +327,25 @@ mod tests {
         );
         let told = read(&format!("{files}grpc.insecure_loopback = true"), Defaults::ISSUER).unwrap_err();
         assert!(told.starts_with("grpc.insecure_loopback must be false"), "{told}");
+    }
+
+    #[test]
+    fn telemetry_leaves_the_machine_with_tls_only() {
+        let files = "tls.certificate = 'c'\ntls.key = 'k'\ntls.client_ca = 'a'\n";
+        let told = |endpoint: &str, files: &str| {
+            read(&format!("{files}telemetry.otlp_endpoint = '{endpoint}'"), Defaults::ISSUER)
+                .map(|read| read.otlp.is_some())
+        };
+        for local in ["http://127.0.0.1:4317", "http://[::1]:4317", "http://localhost:4317", "unix:/run/otel"]
+        {
+            assert_eq!(told(local, ""), Ok(true), "{local}");
+        }
+        assert_eq!(told("https://collector:4317", files), Ok(true));
+        let must = |rest: &str| Err(format!("telemetry.otlp_endpoint must {rest}"));
+        assert_eq!(told("http://collector:4317", files), must("be on loopback, unless it is https://"));
+        assert!(told("https://collector:4317", "").unwrap_err().contains("must not be https:// without"));
+        let form = "be https://host:port, http://host:port or unix:/absolute/path";
+        assert_eq!(told("collector:4317", ""), must(form));
     }
 
     #[test]

@@ -151,6 +151,7 @@ impl Rig {
         let service = VerifierServiceServer::new(self.service.clone());
         let extra = axum::Router::new().route("/extra", axum::routing::get(|| async { "more" }));
         let server = Server {
+            program: "test",
             grpc: Routes::new(service.max_decoding_message_size(MAX_MESSAGE)),
             layer: Identity::new(),
             threads: Threads::Own(NonZeroUsize::new(2).unwrap()),

@@ -88,6 +88,7 @@ impl World {
         file.finish().unwrap();
         let shutdown = Shutdown::manual();
         let server = Server {
+            program: "test",
             grpc: Routes::default(),
             layer: tower::layer::util::Identity::new(),
             threads: Threads::per_processor(),

@@ -83,6 +83,7 @@ fn layers(length: &str, address: &str, admin: &str) -> Result<(), Failure> {
     let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     runtime.block_on(async {
         let server = Server {
+            program: "test",
             grpc: Routes::new(echo),
             layer: Identity::new(),
             threads: Threads::Own(processors),

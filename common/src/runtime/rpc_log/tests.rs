@@ -22,7 +22,11 @@ const TABLE: Methods =
 
 fn layer() -> RpcLogLayer {
     let now = Now { wall: Timestamp::EPOCH, boot: BootInstant::from_duration(Duration::ZERO) };
-    RpcLogLayer { counts: Arc::new(RpcCounts::new(&TABLE)), clock: Arc::new(ManualClock::new(now)) }
+    RpcLogLayer {
+        counts: Arc::new(RpcCounts::new(&TABLE)),
+        clock: Arc::new(ManualClock::new(now)),
+        spans: None,
+    }
 }
 
 fn request(path: &str) -> Request<()> {
