@@ -43,6 +43,11 @@ impl Policy {
         Self { holder_required, ..self }
     }
 
+    /// Whose tokens they must be.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// For whom tokens must be meant.
     pub fn audience(&self) -> &str {
         &self.audience

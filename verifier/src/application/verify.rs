@@ -141,6 +141,11 @@ impl Verifier {
         TrustView::of(&view, &self.limits, &now)
     }
 
+    /// Whose tokens are judged, and whose log is followed.
+    pub fn issuer(&self) -> &str {
+        self.policy.issuer()
+    }
+
     /// Counts of all verdicts.
     pub const fn tally(&self) -> &Tally {
         &self.tally

@@ -20,7 +20,8 @@ pub fn write(verifier: &Verifier, alarms: &Alarms, text: &mut MetricsText) {
     let position = view.position;
     // Without a lease it is as old as can be, so that one alarm covers both.
     let age = position.age.as_ref().map_or(f64::INFINITY, Duration::as_secs_f64);
-    text.gauge("ipms_view_age_seconds", "Age of the knowledge that the view is whole.", &[], age);
+    let issuer = [("issuer", verifier.issuer())];
+    text.gauge("ipms_view_age_seconds", "Age of the knowledge that the view is whole.", &issuer, age);
     text.gauge("ipms_view_entries", "Entries of the log that are held.", &[], whole(view.entries));
     text.gauge("ipms_view_keys", "Token keys that are trusted.", &[], whole(view.keys.len() as u64));
     text.gauge("ipms_view_epoch", "Epoch of the log.", &[], whole(position.cursor.epoch));

@@ -153,7 +153,7 @@ async fn what_cannot_be_decided_is_told_in_its_place() {
         r#"ipms_verifications_total{outcome="accepted",reason="",type="PSEUDONYMISATION"} 1"#,
         r#"ipms_verifications_total{outcome="refused",reason="MALFORMED",type=""} 1"#,
         r#"ipms_verifications_total{outcome="undecided",reason="REVOCATIONS_STALE",type=""} 1"#,
-        "ipms_view_age_seconds 11",
+        r#"ipms_view_age_seconds{issuer="ipms"} 11"#,
         "ipms_view_sequence 1",
         r#"ipms_lease_left_seconds{type="REVERSE"} 0"#,
         r#"ipms_lease_left_seconds{type="SECONDARY"} 49"#,
