@@ -279,7 +279,10 @@ impl Book for Snapshot {
         let worth_it = size > live.saturating_mul(2) && size >= self.rewritten.saturating_add(SMALLEST);
         if worth_it {
             let epoch = log.set().epoch();
-            self.rewrite(|run| run.epoch == epoch && run.last() <= log.base().sequence)?;
+            // Not what the head still covers, though it has expired here: a file shows that it is whole.
+            let covered = self.head.as_ref().map_or(0, |head| head.statement().base.sequence);
+            let base = log.base().sequence.min(covered);
+            self.rewrite(|run| run.epoch == epoch && run.last() <= base)?;
         }
         Ok(worth_it)
     }

@@ -157,11 +157,23 @@ impl<'a> Loader<'a> {
                 return Err(Damage::OtherIssuer.into());
             }
             let log = self.log.unwrap_or_else(Log::empty);
+            // All that the head covers is there, or nobody can tell what is missing.
+            if log.base().sequence > said.base.sequence {
+                return Err(Damage::BrokenChain.into());
+            }
             // Of an issuer it was not from the future when it was accepted: the own clock has gone back since.
             let accepted = now.wall.max(said.log_time);
             let whole = log.towards(said, accepted).and_then(|log| log.finish(accepted));
             view.log = whole.map_err(Damage::from)?;
             view.lease = self.lease.and_then(|record| record.resume(boot, now));
+            // What a crash left behind the last head goes on from it. Anything else was put there.
+            let mut next = said.end.sequence + 1;
+            for run in &self.uncovered {
+                if run.epoch != said.epoch || run.first != next {
+                    return Err(Damage::BrokenChain.into());
+                }
+                next += frames::count(&run.entries).unwrap_or(0);
+            }
             covered = Some(head);
         } else {
             loose_end = self.log.is_some();

@@ -1,5 +1,7 @@
 //! What a restart, a crash, a bad disk and a foreign hand leave behind, and what is made of it.
 
+mod mutations;
+
 use common::{
     clock::{BootInstant, Clock as _, SystemClock},
     keys::PublicKey,
@@ -298,24 +300,52 @@ fn what_does_not_follow_replaces_what_the_file_held() {
 #[test]
 fn a_rewritten_file_holds_the_live_runs_and_a_run_that_spans_the_base_whole() {
     let written = Written::new(9);
-    let (_folder, path) = folder();
-    let mut snapshot = open(&path, &written).unwrap().snapshot;
-    snapshot.append(&Batch { runs: vec![run(&written, 1, 3)], head: written.head(0, 3, 400) }).unwrap();
-    let runs = vec![run(&written, 4, 6), run(&written, 7, 10)];
-    snapshot.append(&Batch { runs, head: written.head(0, 10, 400) }).unwrap();
-    let log = Log::from_base(1, written.link(5));
-    assert!(!snapshot.compact(&log).unwrap(), "a small file is not worth it");
-    while snapshot.file.size().unwrap() < SMALLEST {
-        snapshot.append(&Batch { runs: Vec::new(), head: written.head(0, 10, 400) }).unwrap();
+    // What has expired here only, the head still covers: a file shows that it is whole.
+    for (base, kept) in [(5, 3), (2, 0)] {
+        let (_folder, path) = folder();
+        let mut snapshot = open(&path, &written).unwrap().snapshot;
+        snapshot.append(&Batch { runs: vec![run(&written, 1, 3)], head: written.head(0, 3, 400) }).unwrap();
+        let runs = vec![run(&written, 4, 6), run(&written, 7, 10)];
+        snapshot.append(&Batch { runs, head: written.head(base, 10, 400) }).unwrap();
+        let log = Log::from_base(1, written.link(5));
+        assert!(!snapshot.compact(&log).unwrap(), "a small file is not worth it");
+        while snapshot.file.size().unwrap() < SMALLEST {
+            snapshot.append(&Batch { runs: Vec::new(), head: written.head(base, 10, 400) }).unwrap();
+        }
+        assert!(snapshot.compact(&log).unwrap());
+        assert!(!snapshot.compact(&log).unwrap(), "not twice");
+        snapshot.lease(lease(10).record(BOOT)).unwrap();
+        drop(snapshot);
+        assert!(fs::metadata(&path).unwrap().len() < 4096);
+        let view = open(&path, &written).unwrap().view;
+        assert_eq!((view.log.base(), view.log.end()), (written.link(kept), written.link(10)));
+        assert!(view.lease.is_some());
     }
-    assert!(snapshot.compact(&log).unwrap());
-    assert!(!snapshot.compact(&log).unwrap(), "not twice");
-    snapshot.lease(lease(10).record(BOOT)).unwrap();
-    drop(snapshot);
-    assert!(fs::metadata(&path).unwrap().len() < 4096);
-    let view = open(&path, &written).unwrap().view;
-    assert_eq!((view.log.base(), view.log.end()), (written.link(3), written.link(10)));
-    assert!(view.lease.is_some());
+}
+
+/// As one could be made by taking frames out: whole frames, a true chain, and a head that the log key signed.
+#[test]
+fn a_file_that_lacks_its_beginning_is_refused_by_name() {
+    let written = Written::new(5);
+    let (_folder, path) = folder();
+    let frames = [
+        (frames::ENTRIES, run_payload(&run(&written, 4, 6))),
+        (frames::HEAD, signed_payload(&written.head(0, 6, 400))),
+    ];
+    assert_eq!(forged(&path, &written, &frames), Damage::BrokenChain);
+}
+
+/// A run that was there before, behind the last head.
+#[test]
+fn a_file_that_goes_on_from_elsewhere_behind_its_head_is_refused_by_name() {
+    let written = Written::new(5);
+    let (_folder, path) = folder();
+    let frames = [
+        (frames::ENTRIES, run_payload(&run(&written, 1, 6))),
+        (frames::HEAD, signed_payload(&written.head(0, 6, 400))),
+        (frames::ENTRIES, run_payload(&run(&written, 1, 3))),
+    ];
+    assert_eq!(forged(&path, &written, &frames), Damage::BrokenChain);
 }
 
 #[test]
