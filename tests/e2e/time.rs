@@ -167,3 +167,81 @@ async fn a_verifier_that_was_suspended_decides_nothing_until_an_issuer_answers()
     pair.fresh().await;
     pair.accepted(&token).await;
 }
+
+/// Failure: a token that has expired by the issuer's calendar or by the verifier's is accepted, whatever the other one says.
+#[tokio::test]
+async fn a_verifier_whose_clock_jumps_steps_or_stands_accepts_no_expired_token() {
+    let pair = Pair::start().await;
+    pair.create(orders::reversible("study")).await.unwrap();
+    let short = async || {
+        let lifetime = Some(orders::seconds(30));
+        let order = common::proto::v1::IssueTokenRequest { lifetime, ..orders::reverse("study", OWNER) };
+        pair.token(order).await
+    };
+    let token = short().await;
+    pair.accepted(&token).await;
+    pair.verifier_clock.set_wall(at(BEGIN + 3_600));
+    assert_eq!(pair.refused(&token).await, RefusalReason::Expired, "an hour ahead");
+    pair.verifier_clock.set_wall(at(BEGIN));
+    pair.accepted(&token).await;
+    // The boot clocks go on, and the issuer's calendar; the verifier's goes to and fro.
+    for step in 1..=40 {
+        pair.advance(SECOND);
+        pair.verifier_clock.set_wall(at(BEGIN - step % 3));
+    }
+    let revoked = pair.revoke(tokens(["AAAAAAAAAAAAAAAAAAAAAA"])).await.unwrap();
+    pair.seen(&revoked).await;
+    pair.fresh().await;
+    assert_eq!(pair.refused(&token).await, RefusalReason::Expired, "it stood");
+    let newer = short().await;
+    pair.accepted(&newer).await;
+    pair.verifier_clock.set_wall(at(BEGIN + 40 - 3_600));
+    pair.accepted(&newer).await;
+    assert_eq!(pair.refused(&token).await, RefusalReason::Expired, "an hour behind");
+    pair.verifier_clock.set_wall(at(BEGIN + 70));
+    assert_eq!(pair.refused(&newer).await, RefusalReason::Expired, "right again");
+}
+
+/// Failure: a panic, an error without a name, or an expired token that is accepted.
+#[tokio::test]
+async fn at_the_edges_of_the_calendar_every_answer_is_a_verdict_or_a_named_refusal() {
+    let last = Timestamp::MAX.seconds();
+    for begin in [0, 1 << 31, 1 << 32, last - 86_400, last - 30, last - 3, last]
+        .map(|edge: u64| edge.saturating_sub(2))
+    {
+        let pair = Pair::unheard(Setup { begin, ..Setup::default() }).await;
+        let named = |what: &str, code: Code| {
+            let known = [Code::FailedPrecondition, Code::InvalidArgument, Code::Unavailable, Code::NotFound];
+            assert!(known.contains(&code), "at {begin}: {what}: {code:?}");
+        };
+        let mut tokens = Vec::new();
+        for _ in 0..8 {
+            for request in [orders::reversible("study"), orders::not_reversible("other")] {
+                let created = pair.create(request).await;
+                created.map_or_else(|refused| named("create", refused.code()), drop);
+            }
+            for order in [orders::reverse("study", OWNER), orders::pseudonymise("other", OWNER)] {
+                match pair.issue(order).await {
+                    Ok(issued) => tokens.push((issued.token, issued.record.unwrap())),
+                    Err(refused) => named("issue", refused.code()),
+                }
+            }
+            for (token, record) in &tokens {
+                match pair.verify(token).await.map(|answer| answer.verdict.unwrap()) {
+                    Ok(common::proto::v1::verify_token_response::Verdict::Accepted(_)) => {
+                        let ends = record.expire_time.unwrap().seconds;
+                        let now = common::clock::Clock::now(&*pair.verifier_clock).wall.seconds();
+                        assert!(
+                            u64::try_from(ends).unwrap() > now,
+                            "at {begin}: accepted at {now}: {record:?}"
+                        );
+                    }
+                    Ok(_) => {}
+                    Err(refused) => named("verify", refused.code()),
+                }
+            }
+            pair.advance(SECOND);
+        }
+        assert!(!tokens.is_empty() || begin > last - 86_400, "at {begin} nothing was ever issued");
+    }
+}
