@@ -15,6 +15,7 @@ use common::{
 };
 use issuer::application::{
     house::obstacles,
+    log::Published,
     realm::Realm,
     revoke::{Selector, revoke},
 };
@@ -51,25 +52,35 @@ async fn what_a_planned_switch_drops_the_issuer_brings_back() {
         group = switching.await.unwrap();
         stop.store(true, Ordering::SeqCst);
         revoking.await.unwrap();
-        let well = async || (obstacles(&realm).is_empty() && !realm.log.published().lost).then_some(());
-        in_time("the issuer serves again", well).await;
-        let published = realm.log.published();
-        let end = in_time("a confirmed round", async || realm.store.confirmed_end().await.ok()).await;
-        assert_eq!(end.map(|end| end.cursor()), Some(published.log.cursor()), "store and memory agree");
-        let held = acknowledged.lock().unwrap().clone();
-        for id in &held {
-            let rule = Rule::Token(*id);
-            assert!(published.log.set().recorded(&rule).is_some(), "round {round}: a revocation is gone");
-        }
+        let published = nothing_is_gone(&realm, &acknowledged, round).await;
         let mended = published.log.cursor().epoch > epochs;
-        println!("round {round}: {} acknowledged so far, mended: {mended}", held.len());
+        let count = acknowledged.lock().unwrap().len();
+        println!("round {round}: {count} acknowledged so far, mended: {mended}");
         epochs = published.log.cursor().epoch;
     }
     assert!(acknowledged.lock().unwrap().len() > 20, "it revoked something");
 }
 
+/// Waits until the issuer serves again, and checks that it and Redis hold every revocation that was acknowledged.
+pub(crate) async fn nothing_is_gone(
+    realm: &Arc<Realm>,
+    acknowledged: &Mutex<Vec<TokenId>>,
+    round: u64,
+) -> Published {
+    let well = async || (obstacles(realm).is_empty() && !realm.log.published().lost).then_some(());
+    in_time("the issuer serves again", well).await;
+    let published = realm.log.published();
+    let end = in_time("a confirmed round", async || realm.store.confirmed_end().await.ok()).await;
+    assert_eq!(end.map(|end| end.cursor()), Some(published.log.cursor()), "store and memory agree");
+    for id in acknowledged.lock().unwrap().iter() {
+        let rule = Rule::Token(*id);
+        assert!(published.log.set().recorded(&rule).is_some(), "round {round}: a revocation is gone");
+    }
+    Published::clone(&published)
+}
+
 /// Revokes one token after the other, and keeps those that were acknowledged.
-async fn revoke_on(
+pub(crate) async fn revoke_on(
     realm: Arc<Realm>,
     mut random: StdRng,
     acknowledged: Arc<Mutex<Vec<TokenId>>>,
