@@ -206,17 +206,17 @@ async fn beside(
     let asking = async {
         // When the flood has begun, and no longer than it lasts.
         sleep_until(Instant::now() + span / 10).await;
-        let (before, begun) = (server.served().await?, Instant::now());
+        let (before, begun) = (server.answered().await?, Instant::now());
         let asked = offer(std::slice::from_ref(own), work, ASKED, span * 8 / 10).await;
-        let more = server.served().await? - before;
+        let more = server.answered().await? - before;
         Ok::<_, Failure>((asked, more / begun.elapsed().as_secs_f64()))
     };
     let (became, asked) = tokio::join!(flooding, asking);
-    let (asked, served) = asked?;
-    Ok((became?, asked, served))
+    let (asked, answered) = asked?;
+    Ok((became?, asked, answered))
 }
 
-/// Who tells how many calls it has served. Whoever floods sees answers late, for lack of processor time.
+/// Who tells how many calls it has answered. Whoever floods sees answers late, for lack of processor time.
 #[derive(Clone, Copy)]
 enum Server<'a> {
     Issuer(&'a Issuer),
@@ -225,7 +225,7 @@ enum Server<'a> {
 
 impl Server<'_> {
     /// Orders, or verifications, that were answered with OK.
-    async fn served(self) -> Result<f64, Failure> {
+    async fn answered(self) -> Result<f64, Failure> {
         let (text, method) = match self {
             Self::Issuer(issuer) => (issuer.told("/metrics").await?, "IssueToken"),
             Self::Verifier(verifier) => (verifier.told("/metrics").await?, "VerifyToken"),
@@ -236,7 +236,7 @@ impl Server<'_> {
                 && line.contains("\"OK\"")
         };
         let line = text.lines().find(ours).and_then(|line| line.rsplit(' ').next());
-        Ok(line.ok_or("no call was served")?.parse()?)
+        Ok(line.ok_or("no call was answered")?.parse()?)
     }
 }
 
@@ -270,11 +270,11 @@ async fn loaded(
     let peak = peak(modest, channels, &work, span).await?;
     told_rate(&format!("overload: {name}, peak"), peak, None);
     for (times, least) in [(5.0, 0.9), (10.0, 0.8)] {
-        let (became, asked, served) = beside(modest, channels, &work, peak * times, server, span).await?;
+        let (became, asked, answered) = beside(modest, channels, &work, peak * times, server, span).await?;
         let all = became.done.count() + became.rejected.count() + became.late + became.failed;
         let name = format!("overload: {name}, {times} x peak");
         told_rate(&format!("{name}, offered"), f64::from(all) / span.as_secs_f64(), None);
-        told_rate(&format!("{name}, served"), served, Some(least * peak));
+        told_rate(&format!("{name}, answered"), answered, Some(least * peak));
         told(&format!("{name}, done, p99"), became.done.percentile(99), None, Target::None);
         let (rejected, late) = (became.rejected.count(), became.late);
         let share = format!("{name}, rejected p99 of those that flood ({rejected}; {late} late)");

@@ -49,6 +49,7 @@ mod tests {
                 issuer.seen(&revoked).await;
                 traffic.revoked(&old);
             } else {
+                let mut told = String::new();
                 until("every party holds the key", async || match issuer.activate(&new, false).await {
                     Ok(activated) => {
                         assert!(activated.risks.is_empty(), "{activated:?}");
@@ -57,6 +58,13 @@ mod tests {
                     Err(status) if status.code() == Code::Unavailable => None,
                     Err(status) => {
                         assert_eq!(expect::reason(&status), "KEY_NOT_EVERYWHERE", "{status:?}");
+                        // If it lasts, somebody will want to know for whom.
+                        let key = issuer.key(&new).await?;
+                        let lack = format!("{:?} {:?}", key.followers_without, key.missing_at);
+                        if lack != told {
+                            println!("round {round}: without the key are {lack}");
+                            told = lack;
+                        }
                         None
                     }
                 })
