@@ -36,7 +36,7 @@ const PACE: Duration = Duration::from_millis(2);
 pub(crate) async fn run(modest: &Handle, turns: usize, span: Duration, idle: u32) -> Result<(), Failure> {
     let issuer = Issuer::start().await?;
     let address = free_address();
-    let verifier = issuer.verifier_on(NAME, On::Any, address).await?;
+    let verifier = issuer.verifier_on(NAME, On::Any, address, None).await?;
     let mut clients = Clients::connect(issuer.address).await?;
     clients.create_project().await?;
     let (token, _) = clients.issue().await?;

@@ -19,6 +19,7 @@ mod revoke;
 mod stand;
 mod start;
 mod subjects;
+mod telemetry;
 mod timing;
 mod tokens;
 mod verify;
@@ -121,9 +122,25 @@ const SHORT: Sizes = Sizes {
     ..FULL
 };
 
-const ALL: [&str; 17] = [
-    "verify", "revoke", "many", "keys", "start", "cost", "calls", "guard", "redis", "shared", "burst",
-    "repair", "audit", "hsm", "timing", "abuse", "overload",
+const ALL: [&str; 18] = [
+    "verify",
+    "telemetry",
+    "revoke",
+    "many",
+    "keys",
+    "start",
+    "cost",
+    "calls",
+    "guard",
+    "redis",
+    "shared",
+    "burst",
+    "repair",
+    "audit",
+    "hsm",
+    "timing",
+    "abuse",
+    "overload",
 ];
 
 fn main() -> ExitCode {
@@ -178,6 +195,7 @@ fn run(sizes: Sizes, chosen: &[String]) -> Result<(), Failure> {
     for word in chosen {
         match word.as_str() {
             "verify" => runtime.block_on(verify::run(sizes.verify))?,
+            "telemetry" => runtime.block_on(telemetry::run(sizes.verify))?,
             "revoke" => runtime.block_on(revoke::run(sizes.followers, sizes.rounds, true))?,
             "many" => modest.block_on(revoke::run(sizes.many_followers, sizes.many_rounds, false))?,
             "keys" => runtime.block_on(keys::run(sizes.followers, sizes.keys, sizes.key_tokens))?,

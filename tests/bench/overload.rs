@@ -38,7 +38,7 @@ const BACK: Duration = Duration::from_secs(2);
 pub(crate) async fn run(modest: &Handle, span: Duration) -> Result<(), Failure> {
     let issuer = Issuer::start().await?;
     let address = free_address();
-    let verifier = issuer.verifier_on("overload", On::Any, address).await?;
+    let verifier = issuer.verifier_on("overload", On::Any, address, None).await?;
     let mut clients = Clients::connect(issuer.address).await?;
     clients.create_project().await?;
 

@@ -202,7 +202,7 @@ impl Issuer {
 
     /// A verifier as a process; its socket and snapshot are named after it.
     pub(crate) async fn verifier(&self, name: &str) -> Result<Program, Failure> {
-        self.verifier_on(name, On::Any, free_address()).await
+        self.verifier_on(name, On::Any, free_address(), None).await
     }
 
     /// The same, where it is told to run and to listen.
@@ -211,16 +211,21 @@ impl Issuer {
         name: &str,
         on: On,
         address: SocketAddr,
+        collector: Option<SocketAddr>,
     ) -> Result<Program, Failure> {
         let path = |end: &str| self.folder.path().join(format!("{name}.{end}")).display().to_string();
-        let variables = [
+        let collector = collector.map(|address| ("TELEMETRY__OTLP_ENDPOINT", format!("http://{address}")));
+        let variables: Vec<_> = [
             ("GRPC__LISTEN", address.to_string()),
             ("GRPC__UNIX_SOCKET", path("sock")),
             ("ISSUER__ENDPOINTS", format!("http://{}", self.address)),
             ("ISSUER__LOG_KEYS", self.log_key().display().to_string()),
             ("FOLLOWER__ID", name.to_owned()),
             ("SNAPSHOT__PATH", path("snapshot")),
-        ];
+        ]
+        .into_iter()
+        .chain(collector)
+        .collect();
         Program::start("verifier", on, &variables).await
     }
 

@@ -38,8 +38,17 @@ pub(crate) struct Window {
 impl Subject {
     /// The verifier, following `issuer`.
     pub(crate) async fn verifier(issuer: &Issuer, name: &'static str) -> Result<Self, Failure> {
+        Self::observed(issuer, name, None).await
+    }
+
+    /// The same, whose telemetry goes to a collector.
+    pub(crate) async fn observed(
+        issuer: &Issuer,
+        name: &'static str,
+        collector: Option<SocketAddr>,
+    ) -> Result<Self, Failure> {
         let address = free_address();
-        let program = issuer.verifier_on(name, On::Processor(0), address).await?;
+        let program = issuer.verifier_on(name, On::Processor(0), address, collector).await?;
         let unix = Some(To::Unix(issuer.socket_path(name)));
         let counter = "ipms_verifications_total{outcome=\"accepted\"";
         Ok(Self { name: "verifier", tcp: To::Tcp(address), unix, kept: Kept::Program(program, counter) })

@@ -28,7 +28,7 @@ const fn shape(connections: usize, streams: usize) -> Shape {
     Shape { connections, streams }
 }
 
-const BUSY: Shape = shape(4, 32);
+pub(crate) const BUSY: Shape = shape(4, 32);
 const SHAPES: [Shape; 5] = [shape(1, 1), shape(1, 32), BUSY, shape(16, 1), shape(64, 4)];
 const BATCH: usize = 64;
 
@@ -240,8 +240,8 @@ impl Field {
         let mixed = some
             .iter()
             .flat_map(|token| [(tokens::request(token), 0), (tokens::request(&tokens::forged(token)), 1)]);
-        let good = Plan { path: VERIFY, bodies: good.into() };
-        let mixed = Plan { path: VERIFY, bodies: mixed.collect() };
+        let good = Plan { path: VERIFY, bodies: good.into(), traceparent: None };
+        let mixed = Plan { path: VERIFY, bodies: mixed.collect(), traceparent: None };
         let (requests, server) = (self.requests(BUSY) / 4 * 2, &self.verifier);
         let (mut alone, mut beside, mut refused) = (Spans::default(), Spans::default(), Spans::default());
         for _ in 0..self.sizes.rounds {
@@ -265,7 +265,7 @@ impl Field {
     }
 }
 
-fn plan(path: &'static str, bodies: &[Vec<u8>]) -> Plan {
+pub(crate) fn plan(path: &'static str, bodies: &[Vec<u8>]) -> Plan {
     let bodies: Arc<[_]> = bodies.iter().map(|body| (body.clone(), 0)).collect();
-    Plan { path, bodies }
+    Plan { path, bodies, traceparent: None }
 }

@@ -99,17 +99,27 @@ impl RpcCounts {
 
 /// Logs and counts each call.
 #[derive(Clone, Debug)]
-pub(super) struct RpcLogLayer {
-    pub(super) counts: Arc<RpcCounts>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) spans: Option<Spans>,
+pub(super) struct RpcLogLayer(Arc<RpcLog>);
+
+/// What every call needs, behind one pointer: each has a copy of it.
+#[derive(Debug)]
+struct RpcLog {
+    counts: Arc<RpcCounts>,
+    clock: Arc<dyn Clock>,
+    spans: Option<Spans>,
+}
+
+impl RpcLogLayer {
+    pub(super) fn new(counts: Arc<RpcCounts>, clock: Arc<dyn Clock>, spans: Option<Spans>) -> Self {
+        Self(Arc::new(RpcLog { counts, clock, spans }))
+    }
 }
 
 impl<S> Layer<S> for RpcLogLayer {
     type Service = Logged<S>;
 
     fn layer(&self, inner: S) -> Logged<S> {
-        Logged { inner, log: self.clone() }
+        Logged { inner, log: Arc::clone(&self.0) }
     }
 }
 
@@ -117,7 +127,7 @@ impl<S> Layer<S> for RpcLogLayer {
 #[derive(Clone, Debug)]
 pub(super) struct Logged<S> {
     inner: S,
-    log: RpcLogLayer,
+    log: Arc<RpcLog>,
 }
 
 impl<S, R, B> Service<Request<R>> for Logged<S>
@@ -134,13 +144,16 @@ where
     }
 
     fn call(&mut self, request: Request<R>) -> Self::Future {
+        let caller = Caller::of(request.extensions());
+        // Who has shown nothing takes no place from others' spans.
+        let spans = self.log.spans.as_ref().filter(|_| !matches!(caller, Caller::Nobody));
         let call = Call {
             found: self.log.counts.methods.find(request.uri().path()),
-            caller: Caller::of(request.extensions()),
+            span: spans.and_then(|spans| spans.begun(request.headers())),
+            caller,
             code: Code::Cancelled,
             begun: self.log.clock.now().boot,
-            span: self.log.spans.as_ref().and_then(|spans| spans.begun(request.headers())),
-            log: self.log.clone(),
+            log: Arc::clone(&self.log),
         };
         LoggedCall { answer: self.inner.call(request), call: Some(call) }
     }
@@ -154,7 +167,7 @@ struct Call {
     code: Code,
     begun: BootInstant,
     span: Option<Begun>,
-    log: RpcLogLayer,
+    log: Arc<RpcLog>,
 }
 
 impl Call {

@@ -242,7 +242,7 @@ impl<L> Bound<L> {
         let (telling, last) = otlp.map(|otlp| otlp.keep(told.measure())).unzip();
         let limits = Arc::new(RateLimits::new(methods, &settings.callers));
         let service = ServiceBuilder::new()
-            .layer(RpcLogLayer { counts, clock: Arc::clone(&clock), spans: spans.clone() })
+            .layer(RpcLogLayer::new(counts, Arc::clone(&clock), spans.clone()))
             .layer(PanicGuardLayer)
             .layer(MethodsLayer { methods, limits, clock })
             .layer(OverloadLayer::new(MAX_CALLS))

@@ -24,12 +24,13 @@ const FIRST_WINDOW: u32 = 65_535;
 /// Writes requests. The first one teaches the server's table its headers, the others name them by number.
 pub(super) struct Opening {
     path: &'static str,
+    traceparent: Option<&'static str>,
     next: u32,
 }
 
 impl Opening {
-    pub(super) const fn new(path: &'static str) -> Self {
-        Self { path, next: 1 }
+    pub(super) const fn new(path: &'static str, traceparent: Option<&'static str>) -> Self {
+        Self { path, traceparent, next: 1 }
     }
 
     pub(super) fn preface() -> Vec<u8> {
@@ -47,16 +48,20 @@ impl Opening {
         // POST and http, of the static table.
         let mut block = vec![0x83, 0x86];
         if stream == 1 {
-            for (name, value) in [(4, self.path), (1, "bench"), (31, "application/grpc"), (0, "trailers")] {
-                block.push(0x40 | name);
-                if name == 0 {
-                    text("te", &mut block);
+            let known =
+                [(4, "", self.path), (1, "", "bench"), (31, "", "application/grpc"), (0, "te", "trailers")];
+            let trace = self.traceparent.map(|value| (0, "traceparent", value));
+            for (number, name, value) in known.into_iter().chain(trace) {
+                block.push(0x40 | number);
+                if number == 0 {
+                    text(name, &mut block);
                 }
                 text(value, &mut block);
             }
         } else {
             // The last one taught has the lowest number; those with a colon come first.
-            block.extend([65, 64, 63, 62].map(|number| 0x80 | number));
+            let last = if self.traceparent.is_some() { 66 } else { 65 };
+            block.extend((62..=last).rev().map(|number| 0x80 | number));
         }
         frame(HEADERS, END_HEADERS, stream, &block, out);
         let length = u32::try_from(message.len()).unwrap_or(u32::MAX);

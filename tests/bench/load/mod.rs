@@ -47,6 +47,8 @@ impl std::fmt::Display for Shape {
 pub(crate) struct Plan {
     pub(crate) path: &'static str,
     pub(crate) bodies: Arc<[(Vec<u8>, u8)]>,
+    /// The same for all of them.
+    pub(crate) traceparent: Option<&'static str>,
 }
 
 /// What came back.
@@ -141,7 +143,7 @@ async fn one<S: AsyncRead + AsyncWrite + Unpin>(
     work: Arc<Mutex<Work>>,
 ) -> Result<Seen, Failure> {
     let mut seen = Seen::default();
-    let mut opening = Opening::new(plan.path);
+    let mut opening = Opening::new(plan.path, plan.traceparent);
     let mut incoming = Incoming::default();
     let mut out = Opening::preface();
     let mut sent: VecDeque<Sent> = VecDeque::with_capacity(at_once);

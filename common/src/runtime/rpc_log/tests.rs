@@ -22,11 +22,7 @@ const TABLE: Methods =
 
 fn layer() -> RpcLogLayer {
     let now = Now { wall: Timestamp::EPOCH, boot: BootInstant::from_duration(Duration::ZERO) };
-    RpcLogLayer {
-        counts: Arc::new(RpcCounts::new(&TABLE)),
-        clock: Arc::new(ManualClock::new(now)),
-        spans: None,
-    }
+    RpcLogLayer::new(Arc::new(RpcCounts::new(&TABLE)), Arc::new(ManualClock::new(now)), None)
 }
 
 fn request(path: &str) -> Request<()> {
@@ -55,8 +51,8 @@ async fn an_answer_without_messages_is_counted_by_its_headers() {
     let answer = || future::ready(Ok::<_, Infallible>(Status::not_found("").into_http::<Body>()));
     let mut service = log.layer(tower::service_fn(|_: Request<()>| answer()));
     drop(service.call(request("/a.B/C")).await);
-    assert_eq!(log.counts.of("/a.B/C", Code::NotFound), 1);
-    assert_eq!(log.counts.of("/a.B/C", Code::Cancelled), 0);
+    assert_eq!(log.0.counts.of("/a.B/C", Code::NotFound), 1);
+    assert_eq!(log.0.counts.of("/a.B/C", Code::Cancelled), 0);
 }
 
 #[tokio::test]
@@ -65,11 +61,11 @@ async fn a_stream_is_counted_once_by_its_trailers() {
     let answer = || future::ready(Ok::<_, Infallible>(Response::new(Trailers(true))));
     let mut service = log.layer(tower::service_fn(|_: Request<()>| answer()));
     let mut body = service.call(request("/a.B/C")).await.unwrap().into_body();
-    assert_eq!(log.counts.of("/a.B/C", Code::Aborted), 0);
+    assert_eq!(log.0.counts.of("/a.B/C", Code::Aborted), 0);
     while future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.is_some() {}
     drop(body);
-    assert_eq!(log.counts.of("/a.B/C", Code::Aborted), 1);
-    assert_eq!(log.counts.of("/a.B/C", Code::Cancelled), 0);
+    assert_eq!(log.0.counts.of("/a.B/C", Code::Aborted), 1);
+    assert_eq!(log.0.counts.of("/a.B/C", Code::Cancelled), 0);
 }
 
 #[tokio::test]
@@ -78,16 +74,16 @@ async fn a_call_that_the_caller_gave_up_is_cancelled() {
     let pending = |_: Request<()>| future::pending::<Result<Response<Body>, Infallible>>();
     let mut service = log.layer(tower::service_fn(pending));
     drop(service.call(request("/a.B/C")));
-    assert_eq!(log.counts.of("/a.B/C", Code::Cancelled), 1);
+    assert_eq!(log.0.counts.of("/a.B/C", Code::Cancelled), 1);
 }
 
 #[test]
 fn a_path_that_is_not_ours_never_becomes_a_label() {
     let log = layer();
-    log.counts.count(TABLE.find("/evil\"path"), Code::Unimplemented);
-    log.counts.count(TABLE.find("/a.B/C"), Code::Ok);
+    log.0.counts.count(TABLE.find("/evil\"path"), Code::Unimplemented);
+    log.0.counts.count(TABLE.find("/a.B/C"), Code::Ok);
     let mut text = MetricsText::default();
-    log.counts.write(&mut text);
+    log.0.counts.write(&mut text);
     assert_eq!(
         text.finish(),
         "# HELP ipms_rpc_total Calls that ended, by gRPC code.\n\
