@@ -199,7 +199,8 @@ pub async fn open_over(
     let known = restored.followers.iter().map(|row| row.follower.clone()).filter(|_| !store.shared());
     let book = Arc::new(KeyBook::new(keys.folder, keys.token, (issuer.name.clone(), issuer.id), known));
     // The others know of it before it serves.
-    book.exchange(&*store, restored.policy.limits.longest_staleness(), now.boot).await?;
+    let (longest, roles) = (restored.policy.limits.longest_staleness(), Arc::clone(&restored.policy));
+    book.exchange(&*store, longest, now.boot, |id: &common::key_id::KeyId| roles.keys.is_of_use(*id)).await?;
     let limits = restored.policy.limits;
     let staleness = common::token::kind::PerType::from_fn(|kind| limits.get(kind).staleness);
     let shared = store.shared().then_some(staleness);

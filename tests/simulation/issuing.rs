@@ -145,7 +145,7 @@ async fn open(plan: &Plan, number: u64) -> Result<(Arc<Realm>, Writer), StoreErr
     let names = (issuer.name.clone(), issuer.id);
     let book = KeyBook::new(Arc::new(OneKey(Arc::clone(&token_key))), vec![token_key], names, known);
     let book = Arc::new(book);
-    book.exchange(&*store, restored.policy.limits.longest_staleness(), now.boot).await?;
+    book.exchange(&*store, restored.policy.limits.longest_staleness(), now.boot, |_: &KeyId| true).await?;
     let staleness = PerType::from_fn(|kind| restored.policy.limits.get(kind).staleness);
     let shared = store.shared().then_some(staleness);
     let followers = Arc::new(Followers::restored(restored.followers, issuer.id, shared, now.boot));

@@ -113,7 +113,8 @@ impl KeyBook {
         live
     }
 
-    /// Tells the other issuers of a shared store what changed, and that this one is alive; learns what they told.
+    /// Tells the other issuers of a shared store what changed, and that this one is alive; learns what they told. Of keys that are
+    /// not `wanted` any more nobody is told: there is room for 64, and what was held once stays held.
     ///
     /// # Errors
     /// The store did not answer.
@@ -122,11 +123,13 @@ impl KeyBook {
         store: &dyn Store,
         longest: Duration,
         now: BootInstant,
+        wanted: impl Fn(&KeyId) -> bool + Send,
     ) -> Result<(), StoreError> {
         if !store.shared() {
             return Ok(());
         }
-        if let Some(news) = self.news(now) {
+        let news = self.news(now, wanted);
+        if let Some(news) = news {
             store.save_holder(news.clone()).await?;
             self.state().told = Some((news, now));
         }
@@ -147,17 +150,19 @@ impl KeyBook {
         store.remove_holders(vec![instance]).await.ok();
     }
 
-    fn news(&self, now: BootInstant) -> Option<Holder> {
+    fn news(&self, now: BootInstant, wanted: impl Fn(&KeyId) -> bool) -> Option<Holder> {
         let mut state = self.state();
+        let mut mine = state.mine.only(wanted);
         let same = |(told, at): &(Holder, BootInstant)| {
-            let same = told.private == state.mine.private && told.followers == state.mine.followers;
+            let same = told.private == mine.private && told.followers == mine.followers;
             same && now.since(*at) < BEAT
         };
         if state.told.as_ref().is_some_and(same) {
             return None;
         }
         state.mine.beat += 1;
-        Some(state.mine.clone())
+        mine.beat = state.mine.beat;
+        Some(mine)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -151,7 +151,9 @@ pub async fn by_schedule(realm: &Realm, every: Duration) -> Result<bool, KeyErro
 pub async fn refresh(realm: &Realm) -> Result<(), KeyError> {
     realm.keys.look().await;
     let longest = longest_lease(realm);
-    realm.keys.exchange(&*realm.store, longest, realm.clock.now().boot).await?;
+    let policy = realm.policy.load_full();
+    let wanted = |id: &KeyId| policy.keys.is_of_use(*id);
+    realm.keys.exchange(&*realm.store, longest, realm.clock.now().boot, wanted).await?;
     Ok(())
 }
 

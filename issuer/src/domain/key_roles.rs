@@ -95,6 +95,11 @@ impl KeyRoles {
         keys
     }
 
+    /// Whether anybody may still ask who holds this key: it is published, or has no role yet.
+    pub fn is_of_use(&self, id: KeyId) -> bool {
+        self.get(id).is_none_or(|key| key.public.is_some())
+    }
+
     /// Once every key of `held`, the newest first, has a role: where none signs the newest does, the others are only
     /// published. Keys beyond what can be published get none. Fills in public halves that older records lack.
     #[must_use]
