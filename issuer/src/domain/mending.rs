@@ -72,7 +72,7 @@ pub fn goes_on(stored: &Chain, held: &Chain, now: Timestamp) -> bool {
     if !is_past(stored, held) {
         return stored.extends(held);
     }
-    let set = set_of(stored);
+    let set = set_of(stored.epoch(), stored.entries().iter());
     let live = held.entries().iter().filter(|entry| entry.expires_at > now);
     set.is_some_and(|set| live.into_iter().all(|entry| holds(&set, entry)))
 }
@@ -82,9 +82,9 @@ fn is_past(stored: &Chain, held: &Chain) -> bool {
     (stored.epoch(), stored.base().sequence) > (held.epoch(), held.end().sequence)
 }
 
-fn set_of(chain: &Chain) -> Option<Set> {
-    let mut set = Set::new(chain.epoch());
-    chain.entries().iter().try_for_each(|entry| set.insert(entry)).ok()?;
+fn set_of<'a>(epoch: u64, mut entries: impl Iterator<Item = &'a Entry>) -> Option<Set> {
+    let mut set = Set::new(epoch);
+    entries.try_for_each(|entry| set.insert(entry)).ok()?;
     Some(set)
 }
 
@@ -151,11 +151,15 @@ fn mend(main: &Chain, others: &[&Chain], now: Timestamp) -> Option<Chain> {
         let gone = Cursor::new(lost, main.base().sequence);
         entry.cursor.epoch == lost && entry.cursor <= gone && entry.expires_at <= now
     };
+    // By the calendar of whoever mends, which may be ahead of that of verifiers: what expired within a day is kept, and trimmed
+    // later as everything is.
+    let live = |entry: &&Entry| entry.expires_at.plus(RECENT) > now;
     let mut set = None;
     let mut branch = Vec::new();
     for entry in theirs().filter(elsewhere).filter(|entry| !trimmed(entry)) {
         if set.is_none() {
-            set = Some(set_of(main)?);
+            // Of what is carried: a rule that goes does not stand for one that stays.
+            set = Some(set_of(lost, main.entries().iter().filter(live))?);
         }
         if !set.as_ref().is_some_and(|set| holds(set, entry)) {
             branch.push(cut_at(entry.clone(), Cursor::new(lost, end)));
@@ -163,10 +167,8 @@ fn mend(main: &Chain, others: &[&Chain], now: Timestamp) -> Option<Chain> {
     }
     let mut chain = Chain::new(lost + 1, Link { sequence: 0, hash: [0; 32] });
     chain.push(genesis).ok()?;
-    // By the calendar of whoever mends, which may be ahead of that of verifiers: what expired within a day is kept, and trimmed
-    // later as everything is.
-    let live = |entry: &Entry| entry.expires_at.plus(RECENT) > now;
-    for mut entry in main.entries().iter().cloned().chain(branch).filter(live) {
+    let branch = branch.iter().filter(live);
+    for mut entry in main.entries().iter().filter(live).chain(branch).cloned() {
         if matches!(entry.body, Body::Genesis(_)) {
             continue;
         }

@@ -219,6 +219,25 @@ fn section_5_three_branches_are_joined_and_none_is_forgotten() {
     assert!(joined.set().recorded(&Rule::Token(TokenId::from_bytes([63; 16]))).is_some());
 }
 
+/// Failure: the main branch's rule over a token goes, since it has expired for over a day, and takes a live one of the other branch
+/// along.
+#[test]
+fn a_rule_that_is_not_carried_stands_for_none_that_is() {
+    let (day, main) = (86_400, chain(1, &[50, 60, 70]));
+    let mut other = chain(1, &[]);
+    let Entry { body, .. } = main.entries()[1].clone();
+    let (cursor, recorded_at, expires_at) = (Cursor::new(1, 2), at(2), at(2 * day));
+    other.push(Entry { cursor, recorded_at, expires_at, body }).unwrap();
+    let joined = log(&join(&[&main, &other], at(day + 55)).unwrap());
+    let held = |number| joined.set().recorded(&Rule::Token(TokenId::from_bytes([number; 16]))).is_some();
+    assert_eq!([50, 60, 70].map(held), [true; 3]);
+    let alone = log(&renewed(&main, at(day + 55)).unwrap());
+    assert!(
+        alone.set().recorded(&Rule::Token(TokenId::from_bytes([50; 16]))).is_none(),
+        "it would have gone"
+    );
+}
+
 fn cut(entry: &Entry) -> Cursor {
     match entry.body {
         Body::Rule { cut, .. } => cut,
