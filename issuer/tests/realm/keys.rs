@@ -240,6 +240,38 @@ async fn section_6_activation_waits_until_every_live_issuer_holds_the_private_ke
     .await;
 }
 
+/// Found by 200 rotations: an issuer told the others of 64 keys, in the order of their names, so that after some seventy rotations
+/// they waited for ever until it held the next one.
+#[tokio::test]
+async fn section_6_other_issuers_hear_of_the_next_key_after_any_number_of_earlier_ones() {
+    let (one, other, new) = two().await;
+    other.copy_keys_of(&one);
+    // Names that come before any other's.
+    let gone: BTreeSet<_> =
+        (0..70).map(|n| KeyId::from_bytes([[0, n], [0, 0]].concat().repeat(8).try_into().unwrap())).collect();
+    for id in &gone {
+        revoke(&one.realm, Selector::Key(*id), Reason::KeyCompromised, String::new(), "op").await.unwrap();
+    }
+    prepare(&one.realm, new, "op").await.unwrap();
+    other.until(|published| published.trust.statement().key(new).is_some()).await;
+    for world in [&one, &other] {
+        world.clock.advance(MINUTE);
+        refresh(&world.realm).await.unwrap();
+    }
+    one.realm.keys.join(follower("b"));
+    refresh(&one.realm).await.unwrap();
+    assert_eq!(gaps(activate(&other.realm, new, false, "op").await).followers, ["b"]);
+    let held: BTreeSet<_> = gone.iter().copied().chain([new]).collect();
+    one.realm.keys.acknowledge(&follower("b"), held);
+    refresh(&one.realm).await.unwrap();
+    // A row of Redis has room for 64.
+    for row in one.store.holders().await.unwrap() {
+        let told: Vec<_> = row.private.iter().chain(row.followers.values().flatten()).collect();
+        assert!(told.contains(&&new) && !told.iter().any(|id| gone.contains(id)), "{told:?}");
+    }
+    activate(&other.realm, new, false, "op").await.unwrap();
+}
+
 #[tokio::test]
 async fn an_issuer_that_is_silent_for_the_longest_lease_or_said_goodbye_is_waited_for_no_more() {
     let (one, other, new) = two().await;
