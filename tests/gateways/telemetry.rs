@@ -84,6 +84,8 @@ async fn a_call_of_a_recorded_trace_is_a_span_in_the_collector_and_no_other_is()
     let parent = format!("traceparent: 00-{}-{PARENT}-01", trace(5));
     let url = format!("http://{authz}/authz?accepted_types=PSEUDONYMISATION");
     assert_eq!(bearing(token, &url, &["--header", &parent]).await.status, 200);
+    let [one, two] = [8, 9].map(|number| format!("traceparent: 00-{}-{PARENT}-01", trace(number)));
+    assert_eq!(bearing(token, &url, &["--header", &one, "--header", &two]).await.status, 200);
     let id = issued.record.unwrap().token_id;
     let revoke = RevokeRequest {
         selector: Some(tokens([&id])),
@@ -106,6 +108,7 @@ async fn a_call_of_a_recorded_trace_is_a_span_in_the_collector_and_no_other_is()
     }
     let log = collector.log();
     assert!(spans(&log, &trace(3)).is_empty(), "a trace that nobody records");
+    assert!([8, 9].iter().all(|number| spans(&log, &trace(*number)).is_empty()), "two parents are none");
     for program in ["issuer", "verifier"] {
         assert!(log.contains(&format!("service.name: Str({program})\n")), "{log}");
     }
@@ -134,10 +137,17 @@ async fn a_call_of_a_recorded_trace_is_a_span_in_the_collector_and_no_other_is()
     }
 }
 
-/// Failure: calls wait for a collector that is gone, or nobody can tell that spans are lost.
+/// Failure: calls or the end wait for a collector that is gone or does not answer, or nobody can tell that spans are lost.
 #[tokio::test]
-async fn a_collector_that_is_not_there_delays_no_call_and_is_counted() {
-    let programs = programs(free_address(), Vec::new()).await;
+async fn a_collector_that_is_not_there_or_does_not_answer_delays_no_call_and_is_counted() {
+    is_counted(free_address()).await;
+    // Connections are taken, by the system, and nobody reads.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    is_counted(silent.local_addr().unwrap()).await;
+}
+
+async fn is_counted(collector: SocketAddr) {
+    let mut programs = programs(collector, Vec::new()).await;
     programs.create(orders::reversible("study")).await.unwrap();
     let token = programs.token(orders::pseudonymise("study", OWNER)).await;
     let mut verifying = programs.verifying();
@@ -150,6 +160,7 @@ async fn a_collector_that_is_not_there_delays_no_call_and_is_counted() {
         lost.iter().all(|line| scraped.contains(line)).then_some(())
     })
     .await;
+    assert!(programs.verifier.terminate().await && programs.issuer.terminate().await);
 }
 
 #[tokio::test]

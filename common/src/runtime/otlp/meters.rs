@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,7 +16,11 @@ use opentelemetry::{
 use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::{
     Resource,
-    metrics::{PeriodicReader, SdkMeterProvider},
+    error::OTelSdkResult,
+    metrics::{
+        InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality, data::ResourceMetrics,
+        exporter::PushMetricExporter as _, reader::MetricReader,
+    },
 };
 
 use crate::runtime::metrics_text::{Family, MetricsText, Sample, Value};
@@ -43,16 +47,15 @@ impl Counts {
     }
 }
 
-/// Sends for as long as it is polled.
+/// Sends for as long as it is polled. Dropped, it is gone at once: nothing waits for a collector then.
 pub(super) async fn keep(
     exporter: MetricExporter,
     resource: Resource,
     measure: Arc<Measure>,
     counts: Arc<Counts>,
 ) {
-    // Asked to when there is something new, never by itself.
-    let reader = PeriodicReader::builder(exporter).with_interval(NEVER).build();
-    let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(resource).build();
+    let reader = Asked::default();
+    let provider = SdkMeterProvider::builder().with_reader(reader.clone()).with_resource(resource).build();
     let (meter, latest) = (provider.meter("ipms"), Latest::default());
     let mut known = BTreeSet::new();
     let mut tick = tokio::time::interval(INTERVAL);
@@ -61,61 +64,79 @@ pub(super) async fn keep(
         let mut text = MetricsText::default();
         measure(&mut text);
         let families = text.into_families();
-        for family in &families {
-            if known.insert(family.name) {
-                instrument(&meter, family, &latest);
-            }
+        for family in families.iter().filter(|family| known.insert(family.name)) {
+            instrument(&meter, family, &latest);
         }
         *latest.lock().unwrap_or_else(PoisonError::into_inner) =
             families.into_iter().map(|family| (family.name, family.samples)).collect();
-        let provider = provider.clone();
-        // It waits for the exporter, which needs this runtime.
-        let sent = tokio::task::spawn_blocking(move || provider.force_flush()).await;
-        let count = if matches!(sent, Ok(Ok(()))) { &counts.sent } else { &counts.failed };
+        let mut all = ResourceMetrics::default();
+        let sent = reader.collect(&mut all).is_ok()
+            && matches!(tokio::time::timeout(PATIENCE, exporter.export(&all)).await, Ok(Ok(())));
+        let count = if sent { &counts.sent } else { &counts.failed };
         count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
+/// A reader that is asked when there is something new. The usual one has a thread, whose end waits for the collector.
+#[derive(Clone, Debug, Default)]
+struct Asked(Arc<ManualReader>);
+
+impl MetricReader for Asked {
+    fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
+        self.0.register_pipeline(pipeline);
+    }
+
+    fn collect(&self, metrics: &mut ResourceMetrics) -> OTelSdkResult {
+        self.0.collect(metrics)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self, kind: InstrumentKind) -> Temporality {
+        self.0.temporality(kind)
+    }
+}
+
 fn instrument(meter: &Meter, family: &Family, latest: &Latest) {
-    let (name, latest) = (family.name, Arc::clone(latest));
-    let held =
-        move || latest.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default();
+    let (name, help, latest) = (family.name, family.help.clone(), Arc::clone(latest));
     match family.samples.first().map(|sample| sample.value) {
         Some(Value::Counter(_)) => {
-            let observe = move |observer: &dyn AsyncInstrument<u64>| {
-                for Sample { labels, value } in held() {
-                    if let Value::Counter(value) = value {
-                        observer.observe(value, &attributes(labels));
-                    }
-                }
-            };
-            meter
-                .u64_observable_counter(name)
-                .with_description(family.help.clone())
-                .with_callback(observe)
-                .build();
+            let counts = |value| if let Value::Counter(count) = value { Some(count) } else { None };
+            let observe = observing(name, latest, counts);
+            meter.u64_observable_counter(name).with_description(help).with_callback(observe).build();
         }
         Some(Value::Gauge(_)) => {
-            let observe = move |observer: &dyn AsyncInstrument<f64>| {
-                for Sample { labels, value } in held() {
-                    if let Value::Gauge(value) = value {
-                        observer.observe(value, &attributes(labels));
-                    }
-                }
-            };
-            meter
-                .f64_observable_gauge(name)
-                .with_description(family.help.clone())
-                .with_callback(observe)
-                .build();
+            let level = |value| if let Value::Gauge(level) = value { Some(level) } else { None };
+            let observe = observing(name, latest, level);
+            meter.f64_observable_gauge(name).with_description(help).with_callback(observe).build();
         }
         None => {}
     }
 }
 
-fn attributes(labels: Vec<(String, String)>) -> Vec<KeyValue> {
-    labels.into_iter().map(|(label, value)| KeyValue::new(label, value)).collect()
+/// Tells what was measured last under this name.
+fn observing<T>(
+    name: &'static str,
+    latest: Latest,
+    of: impl Fn(Value) -> Option<T>,
+) -> impl Fn(&dyn AsyncInstrument<T>) {
+    move |observer| {
+        let latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+        for Sample { labels, value } in latest.get(name).into_iter().flatten() {
+            let attributes: Vec<_> =
+                labels.iter().map(|(label, value)| KeyValue::new(label.clone(), value.clone())).collect();
+            if let Some(value) = of(*value) {
+                observer.observe(value, &attributes);
+            }
+        }
+    }
 }
 
 const INTERVAL: Duration = Duration::from_secs(15);
-const NEVER: Duration = Duration::from_hours(24 * 365);
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -57,9 +57,11 @@ impl Spans {
         (Self { queue, counts }, sending)
     }
 
-    /// Whether this call is recorded: if it bears the `traceparent` of a trace that is. Whoever begins a trace decides.
+    /// Whether this call is recorded: if it bears the `traceparent` of a trace that is, and no second one. Whoever begins a trace
+    /// decides.
     pub(in crate::runtime) fn begun(&self, headers: &HeaderMap) -> Option<Begun> {
-        let parent = TraceParent::sampled(headers.get("traceparent")?.as_bytes())?;
+        let mut given = headers.get_all("traceparent").iter();
+        let parent = TraceParent::sampled(given.next()?.as_bytes()).filter(|_| given.next().is_none())?;
         Some(Begun { parent, at: wall_clock(), spans: self.clone() })
     }
 
