@@ -173,7 +173,7 @@ async fn envoy_and_the_verifier_are_in_one_trace() {
     let token = programs.token(orders::pseudonymise("study", OWNER)).await;
     let component = upstream::http().await;
     let (gateway, admin) = (free_address(), free_address());
-    // As docs/OBSERVABILITY.md says.
+    // Envoy's own tracing, as its reference has it.
     let tracing = "stat_prefix: component\n                tracing:\n                  provider:\n                    \
                    name: envoy.tracers.opentelemetry\n                    typed_config:\n                      \
                    \"@type\": type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig\n                      \
